@@ -1,0 +1,156 @@
+//! Environments: what an agent works in.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{EnvironmentId, SecretName, TeamId};
+use crate::limits;
+use crate::repository::Repository;
+
+/// An environment as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    pub uid: EnvironmentId,
+    pub team: TeamId,
+    pub config: EnvironmentConfig,
+    pub created_at: Timestamp,
+    pub last_updated: Timestamp,
+}
+
+/// What a user sets. `name` is unique within the team.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EnvironmentConfig {
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Used where a container engine is reachable; elsewhere the run says that it went without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docker_image: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub repositories: Vec<Repository>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub setup_commands: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
+    /// Secrets by name; their values come from the vault at the claim.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretName>,
+    pub network: Network,
+}
+
+/// What the agent's task may reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Network {
+    #[default]
+    Full,
+    /// No network at all, where the isolation can enforce it; elsewhere the run is refused rather than let out.
+    None,
+}
+
+/// A field that cannot be as given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct InvalidEnvironment {
+    pub field: &'static str,
+    pub reason: String,
+}
+
+impl EnvironmentConfig {
+    /// Whether an agent could work in this. Repositories and secret names have been checked by their types.
+    pub fn check(&self) -> Result<(), InvalidEnvironment> {
+        let no = |field, reason: &str| Err(InvalidEnvironment { field, reason: reason.to_owned() });
+        if self.name.trim().is_empty() {
+            return no("name", "an environment needs a name");
+        }
+        if self.name.trim() != self.name || self.name.chars().any(char::is_control) || self.name.chars().count() > 100 {
+            return no("name", "at most 100 characters, no control characters, no spaces around it");
+        }
+        if self.description.as_ref().is_some_and(|text| text.chars().count() > limits::DESCRIPTION_CHARS) {
+            return no("description", "at most 240 characters");
+        }
+        if let Some(image) = &self.docker_image
+            && (image.is_empty() || image.len() > 500 || image.chars().any(|c| c.is_whitespace() || c.is_control()))
+        {
+            return no("docker_image", "an image reference such as debian:12, without spaces");
+        }
+        if self.setup_commands.iter().any(|command| command.trim().is_empty() || command.contains('\0')) {
+            return no("setup_commands", "each command needs text, without NUL");
+        }
+        for (name, value) in &self.variables {
+            if name.parse::<SecretName>().is_err() {
+                let reason =
+                    format!("\"{name}\" is not the name of a variable (letters, digits and _, no digit first)");
+                return no("variables", &reason);
+            }
+            if value.contains('\0') {
+                return no("variables", &format!("the value of {name} contains NUL"));
+            }
+            if name.starts_with("OZ_") {
+                return no("variables", &format!("{name}: names that begin with OZ_ belong to the platform"));
+            }
+        }
+        if let Some(name) = self.secrets.iter().find(|name| self.variables.contains_key(name.as_str())) {
+            return no("secrets", &format!("{name} is a variable of this environment as well"));
+        }
+        let mut names: Vec<&SecretName> = self.secrets.iter().collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return no("secrets", &format!("{} is named twice", pair[0]));
+        }
+        let mut folders: Vec<&str> = self.repositories.iter().map(|repository| repository.url.directory()).collect();
+        folders.sort_unstable();
+        if let Some(pair) = folders.windows(2).find(|pair| pair[0] == pair[1]) {
+            return no("repositories", &format!("two of them would be cloned into the folder {}", pair[0]));
+        }
+        let counts = [
+            ("repositories", self.repositories.len()),
+            ("setup_commands", self.setup_commands.len()),
+            ("variables", self.variables.len()),
+            ("secrets", self.secrets.len()),
+        ];
+        if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count > limits::ENVIRONMENT_ITEMS) {
+            return no(field, &format!("at most {}", limits::ENVIRONMENT_ITEMS));
+        }
+        let texts = self.setup_commands.iter().chain(self.variables.values()).map(String::len).sum::<usize>();
+        if texts > limits::ENVIRONMENT_BYTES {
+            return no(
+                "setup_commands",
+                "commands and variables together hold more than 64 KiB; put them in the repository",
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut EnvironmentConfig), expected: &str) {
+        let mut config = EnvironmentConfig { name: "web".to_owned(), ..EnvironmentConfig::default() };
+        change(&mut config);
+        assert_eq!(config.check().map_or_else(|err| err.field, |()| "ok"), expected);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_field() {
+        let repository = |url: &str| Repository { url: url.parse().unwrap(), reference: None };
+        check(|_| {}, "ok");
+        check(|c| c.name = " ".to_owned(), "name");
+        check(|c| c.name = "a\nb".to_owned(), "name");
+        check(|c| c.description = Some("x".repeat(241)), "description");
+        check(|c| c.docker_image = Some("debian 12".to_owned()), "docker_image");
+        check(|c| c.setup_commands = vec![" ".to_owned()], "setup_commands");
+        check(|c| c.setup_commands = vec!["x".repeat(70_000)], "setup_commands");
+        check(|c| drop(c.variables.insert("A-B".to_owned(), String::new())), "variables");
+        check(|c| drop(c.variables.insert("OZ_RUN_ID".to_owned(), String::new())), "variables");
+        check(|c| c.secrets = vec!["A".parse().unwrap(), "A".parse().unwrap()], "secrets");
+        check(|c| c.repositories = vec![repository("a/web"), repository("b/web")], "repositories");
+        check(|c| c.repositories = vec![repository("a/web"), repository("a/app")], "ok");
+    }
+}

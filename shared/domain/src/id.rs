@@ -1,0 +1,244 @@
+//! Typed ids. One kind of id never parses as another, and the text form is the one users see everywhere.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize, de};
+use uuid::{Builder, Uuid};
+
+/// A run's id: a UUIDv7, so that ids sort by the time the run was accepted. The API's `task_id` is the same value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(Uuid);
+
+/// One execution of a run, `<run id>-<number>`: every write of an agent is fenced by it. Numbers count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExecutionId {
+    pub run: RunId,
+    pub number: u32,
+}
+
+/// A team: lower-case letters, digits and dashes, 1 to 32 characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TeamId(String);
+
+/// An environment's id: exactly 22 alphanumerics, as the API contract says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EnvironmentId(String);
+
+/// A secret's name, which is also the variable it arrives in: `[A-Za-z_][A-Za-z0-9_]*`, at most 128 characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretName(String);
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{text}\" is not {expected}")]
+pub struct InvalidId {
+    pub text: String,
+    pub expected: &'static str,
+}
+
+impl RunId {
+    /// The id of a run accepted at `unix_ms`, made unique by 80 random bits.
+    pub fn new(unix_ms: u64, random: [u8; 10]) -> Self {
+        Self(Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid())
+    }
+
+    /// When the run was accepted, in milliseconds since 1970: the first 48 bits of a UUIDv7.
+    pub fn unix_ms(self) -> u64 {
+        let [a, b, c, d, e, f, ..] = *self.0.as_bytes();
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    }
+
+    /// The smallest id of that millisecond: a bound for range queries.
+    pub fn first_at(unix_ms: u64) -> Self {
+        Self::new(unix_ms, [0; 10])
+    }
+}
+
+impl ExecutionId {
+    pub fn new(run: RunId, number: u32) -> Self {
+        Self { run, number }
+    }
+}
+
+impl EnvironmentId {
+    pub fn new(random: [u8; 16]) -> Self {
+        // 22 base-62 digits hold 131 bits: enough for any 128.
+        const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let mut value = u128::from_be_bytes(random);
+        let mut text = [b'0'; 22];
+        for digit in text.iter_mut().rev() {
+            *digit = DIGITS[(value % 62) as usize];
+            value /= 62;
+        }
+        Self(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TeamId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl SecretName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn check(text: &str, valid: bool, expected: &'static str) -> Result<String, InvalidId> {
+    if valid { Ok(text.to_owned()) } else { Err(InvalidId { text: text.chars().take(80).collect(), expected }) }
+}
+
+impl FromStr for RunId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        const EXPECTED: &str = "a run id (a UUID such as 019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f10)";
+        check(text, text.len() == 36, EXPECTED)?;
+        let uuid = Uuid::try_parse(text).map_err(|_| InvalidId { text: text.to_owned(), expected: EXPECTED })?;
+        Ok(Self(uuid))
+    }
+}
+
+impl FromStr for ExecutionId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let invalid =
+            || InvalidId { text: text.chars().take(80).collect(), expected: "an execution id (<run id>-<n>)" };
+        let (run, number) = text.rsplit_once('-').ok_or_else(invalid)?;
+        // One text per id: no sign, no leading zero.
+        let canonical = number.starts_with(|c: char| ('1'..='9').contains(&c));
+        let number = number.parse().ok().filter(|_| canonical).ok_or_else(invalid)?;
+        Ok(Self { run: run.parse().map_err(|_| invalid())?, number })
+    }
+}
+
+impl FromStr for TeamId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let valid = (1..=32).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        check(text, valid, "a team id (1 to 32 of a-z, 0-9 and -)").map(Self)
+    }
+}
+
+impl FromStr for EnvironmentId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let valid = text.len() == 22 && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        check(text, valid, "an environment id (22 letters and digits)").map(Self)
+    }
+}
+
+impl FromStr for SecretName {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let valid = (1..=128).contains(&text.len())
+            && !text.starts_with(|c: char| c.is_ascii_digit())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        check(text, valid, "a secret name (letters, digits and _, not starting with a digit, at most 128)").map(Self)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for ExecutionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.run, self.number)
+    }
+}
+
+/// Text on the wire and in rows: `Display` out, `FromStr` in.
+macro_rules! as_text {
+    ($($id:ident),+) => {$(
+        impl Serialize for $id {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $id {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+            }
+        }
+    )+};
+}
+
+macro_rules! display_inner {
+    ($($id:ident),+) => {$(
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )+};
+}
+
+as_text!(RunId, ExecutionId, TeamId, EnvironmentId, SecretName);
+display_inner!(TeamId, EnvironmentId, SecretName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: &str = "019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f10";
+
+    fn check<T: FromStr + fmt::Display>(text: &str, valid: bool) {
+        match text.parse::<T>() {
+            Ok(id) => assert_eq!((id.to_string().as_str(), valid), (text, true)),
+            Err(_) => assert!(!valid, "{text} should parse"),
+        }
+    }
+
+    #[test]
+    fn ids_parse_as_their_own_kind_alone() {
+        check::<RunId>(RUN, true);
+        check::<RunId>("run-1", false);
+        check::<RunId>(&RUN.replace('-', ""), false);
+        check::<ExecutionId>(&format!("{RUN}-1"), true);
+        check::<ExecutionId>(&format!("{RUN}-12"), true);
+        check::<ExecutionId>(&format!("{RUN}-0"), false);
+        check::<ExecutionId>(&format!("{RUN}-01"), false);
+        check::<ExecutionId>(&format!("{RUN}-+1"), false);
+        check::<ExecutionId>(RUN, false);
+        check::<TeamId>("local", true);
+        check::<TeamId>("a#b", false);
+        check::<TeamId>("", false);
+        check::<EnvironmentId>("0123456789abcdefABCDEF", true);
+        check::<EnvironmentId>("empty-environment", false);
+        check::<SecretName>("NPM_TOKEN", true);
+        check::<SecretName>("1PASSWORD", false);
+        check::<SecretName>("A=B", false);
+    }
+
+    #[test]
+    fn run_ids_sort_by_time_and_tell_it() {
+        let (early, late) = (RunId::new(1_000, [255; 10]), RunId::new(1_001, [0; 10]));
+        assert!(early < late && early.to_string() < late.to_string());
+        assert_eq!(late.unix_ms(), 1_001);
+        assert!(RunId::first_at(1_001) <= late);
+    }
+
+    #[test]
+    fn environment_ids_have_22_characters_whatever_the_bits() {
+        for random in [[0; 16], [255; 16], [7; 16]] {
+            let id = EnvironmentId::new(random);
+            assert_eq!(id.as_str().parse::<EnvironmentId>().as_ref(), Ok(&id));
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Ozma's rules, as pure code: what states a run has, what a plan allows, how an audit trail is chained and proven.
+//!
+//! Nothing here does IO, reads a clock or the environment, or draws random numbers, so nothing here can fail for an
+//! outside reason. Everything with an `await` lives above, fetches facts, asks this crate, and writes the answer.
+
+pub mod audit;
+pub mod environment;
+pub mod error_code;
+pub mod failure;
+pub mod harness;
+pub mod id;
+pub mod lifecycle;
+pub mod limits;
+pub mod mask;
+pub mod outcome;
+pub mod plan;
+pub mod protocol;
+pub mod repository;
+pub mod run;
+pub mod state;
+pub mod text;
+pub mod token;

@@ -1,0 +1,124 @@
+//! Every limit in one place, each with its reason. Units are in the names.
+
+/// A request body of the public API. API Gateway takes 10 MB and Lambda 6 MB; five base64 images of 1 MB fit in 6.
+pub const REQUEST_BYTES: usize = 6 * 1024 * 1024;
+
+/// A prompt. Larger work belongs in a file of the repository; models read no more at once anyway.
+pub const PROMPT_BYTES: usize = 1024 * 1024;
+
+/// A prompt or payload kept in a row. A row holds 400 KB and each KB written costs a unit, so larger ones go to the archive.
+pub const INLINE_BYTES: usize = 32 * 1024;
+
+/// A run's title, in characters: one line of a table.
+pub const TITLE_CHARS: usize = 200;
+
+/// The message on a run, in characters. It lives on the hot row, where every KB is paid at each state change.
+pub const STATUS_CHARS: usize = 400;
+
+/// An idempotency key, in bytes.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// How long a key answers with its first run: clients must be able to retry a day later.
+pub const IDEMPOTENCY_SECONDS: i64 = 48 * 3600;
+
+/// Metadata, from the API contract: at most 20 keys of 64 bytes with values of 256 bytes.
+pub const METADATA_KEYS: usize = 20;
+pub const METADATA_KEY_BYTES: usize = 64;
+pub const METADATA_VALUE_BYTES: usize = 256;
+
+/// Metadata pairs in one list filter, from the API contract.
+pub const METADATA_FILTERS: usize = 5;
+
+/// Runs in one page of the list, from the API contract.
+pub const PAGE_RUNS: usize = 500;
+pub const PAGE_RUNS_DEFAULT: usize = 20;
+
+/// Runs that a list sorted by title or agent looks at, newest first: those orders have no index, and a request must end.
+pub const LIST_WINDOW_RUNS: usize = 10_000;
+
+/// Queue entries counted for a position; past it the answer is "at least". Keeps a read of a run flat in queue depth.
+pub const QUEUE_POSITION: usize = 1_000;
+
+/// An environment's description, in characters, from the API contract.
+pub const DESCRIPTION_CHARS: usize = 240;
+
+/// Set-up commands, variables, secrets and repositories of an environment: it must fit a row of 400 KB with room to spare.
+pub const ENVIRONMENT_ITEMS: usize = 100;
+pub const ENVIRONMENT_BYTES: usize = 64 * 1024;
+
+/// A secret's value: what fits an environment variable on Linux (`MAX_ARG_STRLEN` is 128 KiB).
+pub const SECRET_BYTES: usize = 128 * 1024 - 256;
+
+/// A secret shorter than this is not masked: it would blot out ordinary text and hide nothing.
+pub const MASKED_SECRET_BYTES: usize = 4;
+
+/// An event segment as sent, gzipped, and as it unpacks. Bounds memory against a hostile agent.
+pub const SEGMENT_BYTES: usize = 1024 * 1024;
+pub const SEGMENT_UNPACKED_BYTES: usize = 16 * 1024 * 1024;
+
+/// Unsent events that make the agent flush at once.
+pub const SEGMENT_FLUSH_BYTES: usize = 256 * 1024;
+
+/// Seconds between flushes while somebody watches.
+pub const FLUSH_WATCHED_SECONDS: u64 = 2;
+
+/// Seconds to the first flushes of an unwatched run, then every minute: a short run shows soon, a long one costs little.
+pub const FLUSH_UNWATCHED_SECONDS: [u64; 5] = [5, 10, 20, 40, 60];
+
+/// A watch ends this long after the last read of the transcript.
+pub const WATCH_SECONDS: i64 = 60;
+
+/// A long poll of the transcript. API Gateway cuts a request at 30 s.
+pub const LONG_POLL_SECONDS: u64 = 20;
+
+/// Output of one command that is streamed whole from its start, and kept whole from its end.
+pub const OUTPUT_HEAD_BYTES: usize = 1024 * 1024;
+pub const OUTPUT_TAIL_BYTES: usize = 64 * 1024;
+
+/// Output between head and tail that is kept by reference; what lies beyond is counted and dropped.
+pub const OUTPUT_MIDDLE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// One part of an output's middle, as sent.
+pub const OUTPUT_PART_BYTES: usize = 1024 * 1024;
+
+/// Files named in one execution's change list. A build tree has more; the rest is counted.
+pub const CHANGED_FILES: usize = 2_000;
+
+/// A changed file larger than this is listed without a hash: hashing must not take longer than the work.
+pub const HASHED_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Executions of one run before a platform failure is final.
+pub const EXECUTIONS: u32 = 3;
+
+/// One set-up command.
+pub const SETUP_COMMAND_SECONDS: u64 = 30 * 60;
+
+/// One clone or fetch.
+pub const CLONE_SECONDS: u64 = 10 * 60;
+
+/// From SIGTERM to SIGKILL of the agent; within it the tail is flushed and the outcome reported.
+pub const FINALISE_SECONDS: u64 = 10;
+
+/// From SIGTERM to SIGKILL of the task's process group, inside the above.
+pub const TASK_GRACE_SECONDS: u64 = 5;
+
+/// From taking a slot to the agent's claim. Fargate needs about a minute; a task that is not there after ten never comes.
+pub const START_SECONDS: i64 = 600;
+
+/// Past the deadline, how long the agent has for its own report before the sweep ends the run.
+pub const DEADLINE_GRACE_SECONDS: i64 = 60;
+
+/// The shortest deadline somebody may set.
+pub const DEADLINE_MIN_SECONDS: u64 = 1;
+
+/// Processes and threads of one agent: a parallel build needs hundreds, a fork bomb needs no end.
+pub const PROCESSES: u64 = 4_096;
+
+/// Room above it, at whose end the kernel refuses: the agent has to see its limit broken rather than a task that hangs there.
+pub const PROCESSES_ROOM: u64 = 1_024;
+
+/// Free disk that an agent needs to start, and that must stay free on the data folder's file system while it works.
+pub const DISK_FREE_MIN_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Messages to a run that wait for its agent.
+pub const MESSAGE_BYTES: usize = 32 * 1024;

@@ -1,0 +1,109 @@
+//! What an agent and the `executions` API say to each other. JSON, except segments and output parts, which are gzip.
+//!
+//! | call | body | answer |
+//! |---|---|---|
+//! | `POST /executions/{id}/claim` | [`Claim`] | [`Assignment`] |
+//! | `POST /executions/{id}/start` | none | [`Reply`]: the harness starts |
+//! | `PUT /executions/{id}/segments/{n}` | gzip of JSON lines, `n` from 1 | [`Reply`] |
+//! | `PUT /executions/{id}/outputs/{command}/{part}` | gzip of raw bytes, `part` from 1 | [`Reply`] |
+//! | `GET /executions/{id}/messages?after=ID` | none | [`Messages`] |
+//! | `POST /executions/{id}/finish` | [`Report`] | [`Reply`] |
+//!
+//! All but the claim carry `Authorization: Bearer <execution token>`. An execution that is not the run's current one is
+//! answered with 409, and its agent stops at once. Every call may be repeated with the same content.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::harness::HarnessKind;
+use crate::id::{ExecutionId, RunId, TeamId};
+use crate::outcome::Outcome;
+use crate::plan::Size;
+use crate::repository::Repository;
+use crate::run::Isolation;
+
+/// The variables a launcher gives to the agent, and nothing else of the outside.
+pub mod variable {
+    /// Where the `executions` API is: `http://…`, `https://…` or `unix:/path/of/a/socket`.
+    pub const CONTROL_URL: &str = "OZ_CONTROL_URL";
+    pub const EXECUTION_ID: &str = "OZ_EXECUTION_ID";
+    /// Works once.
+    pub const CLAIM_TOKEN: &str = "OZ_CLAIM_TOKEN";
+    /// A folder of this execution alone; what the agent writes lies below it.
+    pub const WORKSPACE: &str = "OZ_WORKSPACE";
+    /// How the launcher isolates, see [`super::Isolation`].
+    pub const ISOLATION: &str = "OZ_ISOLATION";
+}
+
+/// Trades the claim token for the work. The agent makes its own execution token.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Claim {
+    pub claim_token: String,
+    pub execution_token: String,
+    pub isolation: Isolation,
+    pub agent_version: String,
+}
+
+/// Everything an agent needs, and all it ever learns of the team.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Assignment {
+    pub run_id: RunId,
+    pub execution_id: ExecutionId,
+    /// 1 for the first try.
+    pub attempt: u32,
+    pub team: TeamId,
+    pub prompt: String,
+    pub harness: HarnessKind,
+    /// What the launcher could not give, told to the user as the first thing in the transcript.
+    pub notices: Vec<String>,
+    pub repositories: Vec<Repository>,
+    pub setup_commands: Vec<String>,
+    pub variables: BTreeMap<String, String>,
+    /// Name to value: variables of the task, masked in everything that leaves.
+    pub secrets: BTreeMap<String, String>,
+    pub size: Size,
+    pub deadline_at: Timestamp,
+    /// The agent writes a heartbeat at least this often, be it an empty segment.
+    pub heartbeat_seconds: u64,
+    /// Out of reach of the control plane for this long, the agent stops itself: another may already be at work.
+    pub lease_seconds: u64,
+    pub watched: bool,
+}
+
+/// The answer to every call after the claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reply {
+    /// Stop now, and report [`Outcome::Cancelled`].
+    pub cancelled: bool,
+    /// Somebody reads along: flush every two seconds.
+    pub watched: bool,
+    /// There are messages to fetch after the one last fetched.
+    pub messages: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Messages {
+    pub messages: Vec<Message>,
+}
+
+/// A follow-up to a run that is at work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Sorts by the time it was sent.
+    pub id: String,
+    pub sent_at: Timestamp,
+    pub from: String,
+    pub text: String,
+}
+
+/// The agent's last word.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// The number of the last segment, so that a missing tail is noticed.
+    pub last_segment: u32,
+}

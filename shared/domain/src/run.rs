@@ -1,0 +1,205 @@
+//! Runs as stored: the request that never changes, and the row that moves.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error_code::ErrorCode;
+use crate::harness::HarnessKind;
+use crate::id::{EnvironmentId, ExecutionId, RunId, TeamId};
+use crate::repository::Repository;
+use crate::state::RunState;
+
+/// What was asked for. Written once, at accept; the order of these rows is the order of acceptance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRequest {
+    pub run_id: RunId,
+    pub team: TeamId,
+    pub created_at: Timestamp,
+    pub title: String,
+    pub prompt: Prompt,
+    pub harness: HarnessKind,
+    /// The API's `agent_config`, resolved, as it is answered.
+    pub agent_config: serde_json::Map<String, serde_json::Value>,
+    pub source: RunSource,
+    /// Who asked: the name of an API key.
+    pub creator: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub environment: Option<EnvironmentId>,
+    /// Beside those of the environment.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub repositories: Vec<Repository>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deadline_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub metadata: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parent_run_id: Option<RunId>,
+}
+
+/// A prompt, here or in the archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prompt {
+    Inline(String),
+    /// The key of an object in the archive, its size, and its beginning for lists.
+    Archived {
+        key: String,
+        bytes: u64,
+        preview: String,
+    },
+}
+
+/// Where a run came from. The names on the wire are the API's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RunSource {
+    Linear,
+    Api,
+    Slack,
+    Local,
+    ScheduledAgent,
+    WebApp,
+    GithubAction,
+    CloudMode,
+    Cli,
+    Jira,
+    SelfImprovement,
+    GithubWebhook,
+    GitlabWebhook,
+    Autofix,
+    RunScorer,
+    Orchestration,
+}
+
+/// What changes. Kept under a KB, because each state change writes all of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    pub run_id: RunId,
+    pub team: TeamId,
+    pub state: RunState,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// Counts every change of the row but the watch: what a writer read must still hold when it writes.
+    #[serde(default)]
+    pub version: u64,
+    /// Executions so far, the current one included; its number is this.
+    pub executions: u32,
+    /// Executions that count against the limit. One that found no capacity does not.
+    #[serde(default)]
+    pub attempts: u32,
+    /// A queued run that must not start before then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub not_before: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub execution: Option<Execution>,
+    /// When the harness first started.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub status: Option<Status>,
+    /// Somebody reads the transcript until then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub watched_until: Option<Timestamp>,
+    /// Seconds of compute, over all executions.
+    #[serde(default)]
+    pub compute_seconds: u64,
+}
+
+/// The current execution, which lives on its run's row; an earlier one is kept beside it when the next begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Execution {
+    pub number: u32,
+    pub slot: u16,
+    pub dispatched_at: Timestamp,
+    pub deadline_at: Timestamp,
+    /// Without a sign of life until then, the agent counts as lost. Before the claim: the start deadline.
+    pub lease_until: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub claimed_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended_at: Option<Timestamp>,
+    /// Hex SHA-256 of the execution token.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub token_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub isolation: Option<Isolation>,
+    /// Set when nothing more is taken from the agent: its audit trail is complete or never will be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
+    /// The number of the last segment, as the agent reported at its end. Absent: it never reported.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_segment: Option<u32>,
+}
+
+/// How an agent is kept apart from the machine it runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// Own namespaces, only the workspace writable.
+    Bubblewrap,
+    /// A plain process: no isolation beyond a clean environment.
+    Process,
+    /// A container of Docker or Podman.
+    Container,
+    Fargate,
+}
+
+/// The last word on a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub error_code: Option<ErrorCode>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retryable: Option<bool>,
+}
+
+impl Run {
+    /// The id of the current execution, if there ever was one.
+    pub fn execution_id(&self) -> Option<ExecutionId> {
+        self.execution.as_ref().map(|execution| ExecutionId::new(self.run_id, execution.number))
+    }
+
+    /// Whether `execution` is the one that may still write.
+    pub fn is_current(&self, execution: ExecutionId) -> bool {
+        self.execution.as_ref().is_some_and(|current| current.number == execution.number && !current.closed)
+    }
+}
+
+impl RunSource {
+    pub const ALL: [Self; 16] = [
+        Self::Linear,
+        Self::Api,
+        Self::Slack,
+        Self::Local,
+        Self::ScheduledAgent,
+        Self::WebApp,
+        Self::GithubAction,
+        Self::CloudMode,
+        Self::Cli,
+        Self::Jira,
+        Self::SelfImprovement,
+        Self::GithubWebhook,
+        Self::GitlabWebhook,
+        Self::Autofix,
+        Self::RunScorer,
+        Self::Orchestration,
+    ];
+}
+
+impl Isolation {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bubblewrap => "bubblewrap",
+            Self::Process => "process",
+            Self::Container => "container",
+            Self::Fargate => "fargate",
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Text that must fit a line or a row.
+
+use std::error::Error;
+use std::fmt;
+
+/// An error with its causes, on one line. Logs need it: a JSON log keeps only the outermost message of an error.
+pub fn chain<'a>(err: &'a (dyn Error + 'static)) -> impl fmt::Display + 'a {
+    fmt::from_fn(move |f| {
+        write!(f, "{err}")?;
+        let mut cause = err.source();
+        while let Some(err) = cause {
+            write!(f, ": {err}")?;
+            cause = err.source();
+        }
+        Ok(())
+    })
+}
+
+/// The first `chars` characters, with an ellipsis where some are missing.
+pub fn shorten(text: &str, chars: usize) -> String {
+    if text.chars().count() <= chars {
+        return text.to_owned();
+    }
+    text.chars().take(chars.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// One line: control characters, line ends among them, become spaces, and runs of white space one space.
+pub fn one_line(text: &str) -> String {
+    text.split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Bytes as text for an event or a row: invalid UTF-8 becomes U+FFFD and NUL is dropped, which some stores refuse.
+pub fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace('\0', "")
+}
+
+/// The last `lines` non-empty lines, at most `chars` characters: how a task that ended sums itself up.
+pub fn last_lines(text: &str, lines: usize, chars: usize) -> String {
+    let mut last: Vec<&str> =
+        text.lines().rev().map(str::trim_end).filter(|line| !line.is_empty()).take(lines).collect();
+    last.reverse();
+    let joined = last.join("\n");
+    let excess = joined.chars().count().saturating_sub(chars);
+    joined.chars().skip(excess).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_at_characters_not_bytes() {
+        assert_eq!(shorten("äöü", 3), "äöü");
+        assert_eq!(shorten("äöüß", 3), "äö…");
+        assert_eq!(one_line("a\n\tb\u{1b}[0m  c"), "a b [0m c");
+        assert_eq!(printable(b"a\0b\xffc"), "ab\u{fffd}c");
+        assert_eq!(last_lines("one\n\ntwo\nthree\n", 2, 100), "two\nthree");
+        assert_eq!(last_lines("abcdef", 3, 3), "def");
+    }
+}
