@@ -1,0 +1,116 @@
+//! Environments, and the uniqueness of their names.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use ozma_domain::environment::Environment;
+use ozma_domain::id::{EnvironmentId, TeamId};
+use serde::{Deserialize, Serialize};
+
+use crate::error::StoreError;
+use crate::item::{create, delete, delete_if, to_item, update};
+use crate::key::Key;
+use crate::table::{Consistency, Order, Range, Store, Written};
+
+/// An environment as read, with the version that a change of it must still find.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedEnvironment {
+    #[serde(flatten)]
+    pub environment: Environment,
+    #[serde(default)]
+    pub version: u64,
+}
+
+/// What became of a save.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    Now,
+    /// Another environment of the team has that name.
+    NameTaken,
+    /// Changed or deleted meanwhile.
+    Lost,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NameRow {
+    uid: EnvironmentId,
+}
+
+impl Store {
+    pub async fn environment(
+        &self,
+        team: &TeamId,
+        uid: &EnvironmentId,
+    ) -> Result<Option<SavedEnvironment>, StoreError> {
+        self.get(&Key::Environment(team, uid), Consistency::Strong).await
+    }
+
+    pub async fn environment_named(&self, team: &TeamId, name: &str) -> Result<Option<EnvironmentId>, StoreError> {
+        let row: Option<NameRow> = self.get(&Key::EnvironmentName(team, name), Consistency::Strong).await?;
+        Ok(row.map(|row| row.uid))
+    }
+
+    pub async fn environments(&self, team: &TeamId) -> Result<Vec<SavedEnvironment>, StoreError> {
+        let nobody = EnvironmentId::new([0; 16]);
+        let range = Range {
+            partition: Key::Environment(team, &nobody),
+            from: None,
+            to: None,
+            order: Order::Ascending,
+            consistency: Consistency::Strong,
+            limit: usize::MAX,
+        };
+        self.query(range).await
+    }
+
+    pub async fn create_environment(&self, environment: &Environment) -> Result<Saved, StoreError> {
+        let Environment { team, uid, config, .. } = environment;
+        let row = SavedEnvironment { environment: environment.clone(), version: 1 };
+        let writes = vec![
+            create(&self.table, to_item(&row, &Key::Environment(team, uid))?),
+            create(&self.table, to_item(&NameRow { uid: uid.clone() }, &Key::EnvironmentName(team, &config.name))?),
+        ];
+        match self.write("create an environment", writes).await? {
+            Written::Now => Ok(Saved::Now),
+            Written::Lost => self.name_verdict(team, &config.name, uid, Saved::Now).await,
+        }
+    }
+
+    pub async fn update_environment(&self, old: &SavedEnvironment, new: &Environment) -> Result<Saved, StoreError> {
+        let Environment { team, uid, config, .. } = new;
+        let key = Key::Environment(team, uid);
+        let row = SavedEnvironment { environment: new.clone(), version: old.version + 1 };
+        let mut writes = vec![update(&self.table, &key, &to_item(old, &key)?, &to_item(&row, &key)?)];
+        let old_name = &old.environment.config.name;
+        if *old_name != config.name {
+            let name = to_item(&NameRow { uid: uid.clone() }, &Key::EnvironmentName(team, &config.name))?;
+            writes.push(create(&self.table, name));
+            writes.push(delete(&self.table, &Key::EnvironmentName(team, old_name)));
+        }
+        match self.write("update an environment", writes).await? {
+            Written::Now => Ok(Saved::Now),
+            Written::Lost => self.name_verdict(team, &config.name, uid, Saved::Lost).await,
+        }
+    }
+
+    /// Whether there was one.
+    pub async fn delete_environment(&self, old: &SavedEnvironment) -> Result<Written, StoreError> {
+        let Environment { team, uid, config, .. } = &old.environment;
+        let version = AttributeValue::N(old.version.to_string());
+        let writes = vec![
+            delete_if(&self.table, &Key::Environment(team, uid), "version", version),
+            delete(&self.table, &Key::EnvironmentName(team, &config.name)),
+        ];
+        self.write("delete an environment", writes).await
+    }
+
+    /// Why a save was refused: the name is another's, or `otherwise`.
+    async fn name_verdict(
+        &self,
+        team: &TeamId,
+        name: &str,
+        uid: &EnvironmentId,
+        otherwise: Saved,
+    ) -> Result<Saved, StoreError> {
+        let owner = self.environment_named(team, name).await?;
+        Ok(if owner.is_some_and(|owner| owner != *uid) { Saved::NameTaken } else { otherwise })
+    }
+}

@@ -1,0 +1,140 @@
+//! Rows as DynamoDB items, and the difference between two of them as an update.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::StoreError;
+use crate::key::{Key, PK, SK};
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+pub(crate) fn to_item(row: &impl Serialize, key: &Key<'_>) -> Result<Item, StoreError> {
+    let mut item: Item =
+        serde_dynamo::to_item(row).map_err(|err| StoreError::unreadable("a row to be written", err))?;
+    item.extend(key.attributes());
+    Ok(item)
+}
+
+pub(crate) fn from_item<Row: DeserializeOwned>(item: Item) -> Result<Row, StoreError> {
+    let place = [PK, SK].map(|name| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default());
+    serde_dynamo::from_item(item).map_err(|err| StoreError::unreadable(format!("row {} {}", place[0], place[1]), err))
+}
+
+/// An update that touches only what differs, so that a writer of an older version keeps attributes it does not know.
+pub(crate) struct Difference {
+    pub(crate) expression: String,
+    pub(crate) names: HashMap<String, String>,
+    pub(crate) values: Item,
+}
+
+pub(crate) fn difference(old: &Item, new: &Item) -> Difference {
+    let (mut set, mut remove) = (Vec::new(), Vec::new());
+    let (mut names, mut values) = (HashMap::new(), HashMap::new());
+    let mut changed: Vec<&String> = old
+        .keys()
+        .chain(new.keys().filter(|name| !old.contains_key(*name)))
+        .filter(|n| old.get(*n) != new.get(*n))
+        .collect();
+    changed.sort_unstable();
+    for (at, name) in changed.into_iter().enumerate() {
+        names.insert(format!("#n{at}"), name.clone());
+        match new.get(name) {
+            Some(value) => {
+                set.push(format!("#n{at} = :v{at}"));
+                values.insert(format!(":v{at}"), value.clone());
+            }
+            None => remove.push(format!("#n{at}")),
+        }
+    }
+    let mut expression = String::new();
+    if !set.is_empty() {
+        expression = format!("SET {}", set.join(", "));
+    }
+    if !remove.is_empty() {
+        expression = format!("{expression} REMOVE {}", remove.join(", ")).trim_start().to_owned();
+    }
+    Difference { expression, names, values }
+}
+
+/// Puts a row that must not exist.
+pub(crate) fn create(table: &str, item: Item) -> TransactWriteItem {
+    let put = Put::builder()
+        .table_name(table)
+        .set_item(Some(item))
+        .condition_expression("attribute_not_exists(pk)")
+        .build()
+        .expect("table and item are set");
+    TransactWriteItem::builder().put(put).build()
+}
+
+/// Puts a row, whatever was there.
+pub(crate) fn replace(table: &str, item: Item) -> TransactWriteItem {
+    let put = Put::builder().table_name(table).set_item(Some(item)).build().expect("table and item are set");
+    TransactWriteItem::builder().put(put).build()
+}
+
+/// Deletes a row, be it there or not.
+pub(crate) fn delete(table: &str, key: &Key<'_>) -> TransactWriteItem {
+    let delete =
+        Delete::builder().table_name(table).set_key(Some(key.attributes())).build().expect("table and key are set");
+    TransactWriteItem::builder().delete(delete).build()
+}
+
+/// Deletes a row on condition that `name` still is `value`.
+pub(crate) fn delete_if(table: &str, key: &Key<'_>, name: &str, value: AttributeValue) -> TransactWriteItem {
+    let delete = Delete::builder()
+        .table_name(table)
+        .set_key(Some(key.attributes()))
+        .condition_expression("#n = :v")
+        .expression_attribute_names("#n", name)
+        .expression_attribute_values(":v", value)
+        .build()
+        .expect("table and key are set");
+    TransactWriteItem::builder().delete(delete).build()
+}
+
+/// Writes the difference of a row whose `version` must still be that of `old`.
+pub(crate) fn update(table: &str, key: &Key<'_>, old: &Item, new: &Item) -> TransactWriteItem {
+    let Difference { expression, mut names, mut values } = difference(old, new);
+    names.insert("#version".to_owned(), "version".to_owned());
+    values.insert(":version".to_owned(), old.get("version").cloned().unwrap_or(AttributeValue::N("0".to_owned())));
+    let update = Update::builder()
+        .table_name(table)
+        .set_key(Some(key.attributes()))
+        .update_expression(expression)
+        .condition_expression("#version = :version")
+        .set_expression_attribute_names(Some(names))
+        .set_expression_attribute_values(Some(values))
+        .build()
+        .expect("table, key and expression are set");
+    TransactWriteItem::builder().update(update).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(old: Value, new: Value, expected: &str) {
+        let item = |value: Value| -> Item { serde_dynamo::to_item(value).unwrap() };
+        let difference = difference(&item(old), &item(new));
+        let mut text = difference.expression;
+        for (alias, name) in &difference.names {
+            text = text.replace(alias, name);
+        }
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn only_what_differs_is_written() {
+        check(json!({"a": 1, "b": 2}), json!({"a": 1, "b": 3}), "SET b = :v0");
+        check(json!({"a": 1, "b": 2}), json!({"a": 1}), "REMOVE b");
+        check(json!({"a": 1}), json!({"a": {"x": 1}, "c": "y"}), "SET a = :v0, c = :v1");
+        check(json!({"a": 1, "z": 1}), json!({"b": 2}), "SET b = :v1 REMOVE a, z");
+    }
+}

@@ -1,0 +1,118 @@
+//! Every row there is. Nothing else spells a key.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use ozma_domain::id::{EnvironmentId, RunId, TeamId};
+
+/// A row's place. Sort keys that hold numbers or times are zero-padded, so that they sort as such.
+#[derive(Clone, Debug)]
+pub(crate) enum Key<'a> {
+    Team(&'a TeamId),
+    Access {
+        hash: &'a str,
+    },
+    /// What moves of a run, and its current execution.
+    Run(RunId),
+    /// What was asked for. In the order of acceptance, because run ids are: the index of all runs of a team.
+    Request(&'a TeamId, RunId),
+    /// An execution that is over, beside the run that has gone on to another.
+    PastExecution(RunId, u32),
+    Message(RunId, &'a str),
+    /// A run that may start now. Oldest first.
+    Queued(&'a TeamId, RunId),
+    /// A run that may not start before a time. Earliest first.
+    Waiting(&'a TeamId, Timestamp, RunId),
+    /// A permit to run. There are as many rows as the plan allows agents.
+    Slot(&'a TeamId, u16),
+    /// An ended run, by when it ended; at first with what is still owed of its end.
+    Ended(&'a TeamId, Timestamp, RunId),
+    Environment(&'a TeamId, &'a EnvironmentId),
+    /// Makes an environment's name unique in its team.
+    EnvironmentName(&'a TeamId, &'a str),
+    /// Answers a repeated request with the first one's run.
+    Idempotency {
+        team: &'a TeamId,
+        key_hash: &'a str,
+    },
+}
+
+pub(crate) const PK: &str = "pk";
+pub(crate) const SK: &str = "sk";
+/// DynamoDB deletes a row some time after this many seconds since 1970.
+pub(crate) const TTL: &str = "expires";
+
+impl Key<'_> {
+    /// Partition and sort key.
+    pub(crate) fn parts(&self) -> (String, String) {
+        match self {
+            Self::Team(team) => ("teams".to_owned(), team.to_string()),
+            Self::Access { hash } => (format!("api-key#{hash}"), "api-key".to_owned()),
+            Self::Run(run) => (format!("run#{run}"), "run".to_owned()),
+            Self::Request(team, run) => (format!("team#{team}#requests"), run.to_string()),
+            Self::PastExecution(run, number) => (format!("run#{run}"), format!("execution#{number:06}")),
+            Self::Message(run, id) => (format!("run#{run}"), format!("message#{id}")),
+            Self::Queued(team, run) => (format!("team#{team}#queue"), run.to_string()),
+            Self::Waiting(team, until, run) => (format!("team#{team}#waiting"), format!("{}#{run}", millis(*until))),
+            Self::Slot(team, slot) => (format!("team#{team}#slots"), format!("slot#{slot:04}")),
+            Self::Ended(team, at, run) => (format!("team#{team}#ended"), format!("{}#{run}", millis(*at))),
+            Self::Environment(team, id) => (format!("team#{team}#environments"), id.to_string()),
+            Self::EnvironmentName(team, name) => (format!("team#{team}#environment-names"), (*name).to_owned()),
+            Self::Idempotency { team, key_hash } => {
+                (format!("team#{team}#idempotency#{key_hash}"), "idempotency".to_owned())
+            }
+        }
+    }
+
+    pub(crate) fn attributes(&self) -> HashMap<String, AttributeValue> {
+        let (pk, sk) = self.parts();
+        HashMap::from([(PK.to_owned(), AttributeValue::S(pk)), (SK.to_owned(), AttributeValue::S(sk))])
+    }
+
+    /// The partition alone, for a query over it.
+    pub(crate) fn partition(&self) -> AttributeValue {
+        AttributeValue::S(self.parts().0)
+    }
+}
+
+/// Milliseconds since 1970, 14 digits: sorts until the year 5138.
+pub(crate) fn millis(at: Timestamp) -> String {
+    format!("{:014}", at.as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_there_is() {
+        let team: TeamId = "local".parse().unwrap();
+        let run = RunId::new(1_763_700_000_000, [7; 10]);
+        let environment = EnvironmentId::new([7; 16]);
+        let at: Timestamp = "2026-11-21T02:03:04.005Z".parse().unwrap();
+        let keys = [
+            Key::Team(&team),
+            Key::Access { hash: "c0ffee" },
+            Key::Run(run),
+            Key::Request(&team, run),
+            Key::PastExecution(run, 1),
+            Key::Message(run, "019a"),
+            Key::Queued(&team, run),
+            Key::Waiting(&team, at, run),
+            Key::Slot(&team, 3),
+            Key::Ended(&team, at, run),
+            Key::Environment(&team, &environment),
+            Key::EnvironmentName(&team, "web"),
+            Key::Idempotency { team: &team, key_hash: "c0ffee" },
+        ];
+        let lines: Vec<String> = keys
+            .iter()
+            .map(|key| {
+                let (pk, sk) = key.parts();
+                format!("{pk:60} {sk}")
+            })
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}

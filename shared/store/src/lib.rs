@@ -1,0 +1,31 @@
+//! The one DynamoDB table and the S3 archive: the only place that spells a key or a condition.
+//!
+//! Writers read a row, let `ozma-domain` decide, and write the difference on condition that nothing changed meanwhile.
+//! A lost race is a value ([`Written::Lost`]), never an error: the caller reads again and decides again.
+
+mod api_keys;
+mod archive;
+mod environments;
+mod error;
+mod idempotency;
+mod item;
+mod key;
+mod listing;
+mod messages;
+mod meter;
+mod runs;
+mod slots;
+mod table;
+mod teams;
+
+pub use api_keys::ApiKeyRow;
+pub use archive::{Archive, ArchiveKey, Object, StoredMetadata};
+pub use environments::{Saved, SavedEnvironment};
+pub use error::StoreError;
+pub use idempotency::IdempotencyRow;
+pub use listing::{EndedEntry, RunPair};
+pub use meter::{Meter, Usage};
+pub use runs::{Accepted, EndedRow, Owed};
+pub use slots::SlotRow;
+pub use table::{Created, Store, Written};
+pub use teams::TeamRow;

@@ -1,0 +1,262 @@
+//! Runs: accepting, moving, ending. Each a single transaction, or a single write where one row is enough.
+
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use jiff::Timestamp;
+use ozma_domain::id::{RunId, TeamId};
+use ozma_domain::run::{Execution, Run, RunRequest};
+use ozma_domain::state::RunState;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StoreError;
+use crate::idempotency::IdempotencyRow;
+use crate::item::{create, delete, replace, to_item, update};
+use crate::key::Key;
+use crate::slots::SlotRow;
+use crate::table::{Consistency, Order, Range, Store, Written};
+
+/// What became of an accept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    Now,
+    /// The key was used before: by this run, for a request with this body.
+    Already {
+        run_id: RunId,
+        body_hash: String,
+    },
+}
+
+/// An ended run: the index of runs by their end, and the outbox of what is still owed of it, in one row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedRow {
+    pub run_id: RunId,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owed: Vec<Owed>,
+}
+
+/// What the end of a run still owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owed {
+    /// The completion on the event bus.
+    Publish,
+    /// The signed manifest of the audit trail.
+    Seal,
+}
+
+/// The row of a queue, without attributes: its key says it all.
+#[derive(Serialize, Deserialize)]
+struct QueueRow {
+    run_id: RunId,
+}
+
+impl Store {
+    /// Accepts a run: run, request, queue entry and, where there is a key, its row. All or nothing.
+    pub async fn accept(
+        &self,
+        run: &Run,
+        request: &RunRequest,
+        idempotency: Option<&IdempotencyRow>,
+    ) -> Result<Accepted, StoreError> {
+        let mut writes = vec![
+            create(&self.table, to_item(run, &Key::Run(run.run_id))?),
+            create(&self.table, to_item(request, &Key::Request(&run.team, run.run_id))?),
+            self.enqueue(run)?,
+        ];
+        if let Some(row) = idempotency {
+            let key = Key::Idempotency { team: &run.team, key_hash: &row.key_hash };
+            writes.push(create(&self.table, to_item(row, &key)?));
+        }
+        if self.write("accept a run", writes).await? == Written::Now {
+            return Ok(Accepted::Now);
+        }
+        // Either the key was used before, or our own write succeeded and only its answer was lost.
+        if let Some(row) = idempotency
+            && let Some(first) = self.idempotency(&run.team, &row.key_hash).await?
+            && first.run_id != run.run_id
+        {
+            return Ok(Accepted::Already { run_id: first.run_id, body_hash: first.body_hash });
+        }
+        Ok(Accepted::Now)
+    }
+
+    pub async fn run(&self, run: RunId) -> Result<Option<Run>, StoreError> {
+        self.get(&Key::Run(run), Consistency::Strong).await
+    }
+
+    pub async fn runs(&self, runs: &[RunId]) -> Result<Vec<Run>, StoreError> {
+        self.get_all(&runs.iter().map(|run| Key::Run(*run)).collect::<Vec<_>>()).await
+    }
+
+    pub async fn request(&self, team: &TeamId, run: RunId) -> Result<Option<RunRequest>, StoreError> {
+        self.get(&Key::Request(team, run), Consistency::Strong).await
+    }
+
+    pub async fn requests(&self, team: &TeamId, runs: &[RunId]) -> Result<Vec<RunRequest>, StoreError> {
+        self.get_all(&runs.iter().map(|run| Key::Request(team, *run)).collect::<Vec<_>>()).await
+    }
+
+    /// The executions before the current one, first to last.
+    pub async fn past_executions(&self, run: RunId) -> Result<Vec<Execution>, StoreError> {
+        let bound = |number| Some(Key::PastExecution(run, number).parts().1);
+        let range = Range {
+            partition: Key::Run(run),
+            from: bound(0),
+            to: bound(999_999),
+            order: Order::Ascending,
+            consistency: Consistency::Strong,
+            limit: usize::MAX,
+        };
+        self.query(range).await
+    }
+
+    /// The oldest runs that may start now, at most `limit`. Entries of runs that have gone on may be among them.
+    pub async fn queue_head(&self, team: &TeamId, now: Timestamp, limit: usize) -> Result<Vec<RunId>, StoreError> {
+        let nobody = RunId::first_at(0);
+        let due = Range {
+            partition: Key::Waiting(team, now, nobody),
+            from: None,
+            to: Some(format!("{}~", crate::key::millis(now))),
+            order: Order::Ascending,
+            consistency: Consistency::Strong,
+            limit,
+        };
+        let queued = Range {
+            partition: Key::Queued(team, nobody),
+            from: None,
+            to: None,
+            order: Order::Ascending,
+            consistency: Consistency::Strong,
+            limit,
+        };
+        let (due, queued) = (self.query::<QueueRow>(due).await?, self.query::<QueueRow>(queued).await?);
+        let mut runs: Vec<RunId> = due.into_iter().chain(queued).map(|row| row.run_id).collect();
+        runs.sort_unstable();
+        runs.truncate(limit);
+        Ok(runs)
+    }
+
+    /// How many queue entries lie before `run`; counts no further than `limit`.
+    pub async fn queued_before(&self, team: &TeamId, run: RunId, limit: usize) -> Result<usize, StoreError> {
+        let range = Range {
+            partition: Key::Queued(team, run),
+            from: None,
+            to: Some(run.to_string()),
+            order: Order::Ascending,
+            consistency: Consistency::Eventual,
+            // The run's own entry is the last one.
+            limit: limit + 1,
+        };
+        Ok(self.query_items(range).await?.len().saturating_sub(1))
+    }
+
+    /// Takes away a queue entry whose run has gone on without it.
+    pub async fn drop_queue_entry(&self, run: &Run) -> Result<(), StoreError> {
+        let _ = self.write("drop a queue entry", vec![self.dequeue(run)]).await?;
+        Ok(())
+    }
+
+    /// QUEUED → PENDING with a slot: the slot if it is free, the run if it still is queued, the queue entry away, and
+    /// the execution before this one, if any, to the past.
+    pub async fn take_slot(&self, queued: &Run, pending: &Run, slot: u16) -> Result<Written, StoreError> {
+        let team = &queued.team;
+        let row = SlotRow { slot, run_id: pending.run_id, execution: pending.executions, taken_at: pending.updated_at };
+        let mut writes = vec![
+            create(&self.table, to_item(&row, &Key::Slot(team, slot))?),
+            self.update_run(queued, pending)?,
+            self.dequeue(queued),
+        ];
+        if let Some(past) = &queued.execution {
+            let key = Key::PastExecution(queued.run_id, past.number);
+            writes.push(replace(&self.table, to_item(past, &key)?));
+        }
+        self.write("take a slot", writes).await
+    }
+
+    /// Writes a change of the run alone.
+    pub async fn update_run_row(&self, old: &Run, new: &Run) -> Result<Written, StoreError> {
+        self.write("update a run", vec![self.update_run(old, new)?]).await
+    }
+
+    /// Ends a run for good, gives its slot back if it has one, and notes what is owed of the end.
+    pub async fn end_run(
+        &self,
+        old: &Run,
+        ended: &Run,
+        slot: Option<u16>,
+        owed: &[Owed],
+    ) -> Result<Written, StoreError> {
+        let ended_at = ended.ended_at.unwrap_or(ended.updated_at);
+        let row = EndedRow { run_id: ended.run_id, owed: owed.to_vec() };
+        let mut writes = vec![
+            self.update_run(old, ended)?,
+            replace(&self.table, to_item(&row, &Key::Ended(&ended.team, ended_at, ended.run_id))?),
+        ];
+        if let Some(slot) = slot {
+            writes.push(self.free_slot(ended, slot));
+        }
+        if old.state == RunState::Queued {
+            writes.push(self.dequeue(old));
+        }
+        self.write("end a run", writes).await
+    }
+
+    /// Back to the queue, from a slot.
+    pub async fn requeue_run(&self, old: &Run, queued: &Run, slot: u16) -> Result<Written, StoreError> {
+        let writes = vec![self.update_run(old, queued)?, self.free_slot(old, slot), self.enqueue(queued)?];
+        self.write("requeue a run", writes).await
+    }
+
+    /// Closes the execution of a run that has ended already, and gives its slot back.
+    pub async fn release_slot(&self, old: &Run, closed: &Run, slot: u16) -> Result<Written, StoreError> {
+        self.write("release a slot", vec![self.update_run(old, closed)?, self.free_slot(old, slot)]).await
+    }
+
+    pub async fn ended(&self, run: &Run) -> Result<Option<EndedRow>, StoreError> {
+        let Some(at) = run.ended_at else { return Ok(None) };
+        self.get(&Key::Ended(&run.team, at, run.run_id), Consistency::Strong).await
+    }
+
+    /// Notes that all but `still` is done of a run's end.
+    pub async fn settle_owed(&self, run: &Run, still: &[Owed]) -> Result<(), StoreError> {
+        let Some(at) = run.ended_at else { return Ok(()) };
+        let row = EndedRow { run_id: run.run_id, owed: still.to_vec() };
+        let key = Key::Ended(&run.team, at, run.run_id);
+        let _ = self.write("settle what is owed", vec![replace(&self.table, to_item(&row, &key)?)]).await?;
+        Ok(())
+    }
+
+    /// Notes a watch, beside whatever else is being written to the run.
+    pub async fn watch(&self, run: RunId, until: Timestamp) -> Result<(), StoreError> {
+        let update = aws_sdk_dynamodb::types::Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(Key::Run(run).attributes()))
+            .update_expression("SET watched_until = :until")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":until", AttributeValue::S(until.to_string()))
+            .build()
+            .expect("table, key and expression are set");
+        let _ = self.write("watch a run", vec![TransactWriteItem::builder().update(update).build()]).await?;
+        Ok(())
+    }
+
+    fn update_run(&self, old: &Run, new: &Run) -> Result<TransactWriteItem, StoreError> {
+        let key = Key::Run(new.run_id);
+        let new = Run { version: old.version + 1, ..new.clone() };
+        Ok(update(&self.table, &key, &to_item(old, &key)?, &to_item(&new, &key)?))
+    }
+
+    fn enqueue(&self, run: &Run) -> Result<TransactWriteItem, StoreError> {
+        Ok(replace(&self.table, to_item(&QueueRow { run_id: run.run_id }, &queue_key(run))?))
+    }
+
+    fn dequeue(&self, run: &Run) -> TransactWriteItem {
+        delete(&self.table, &queue_key(run))
+    }
+}
+
+fn queue_key(run: &Run) -> Key<'_> {
+    match run.not_before {
+        Some(until) => Key::Waiting(&run.team, until, run.run_id),
+        None => Key::Queued(&run.team, run.run_id),
+    }
+}

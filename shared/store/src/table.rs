@@ -1,0 +1,327 @@
+//! The table itself: reading, writing, and telling a lost race from a failure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes,
+    ReturnConsumedCapacity, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem,
+};
+use serde::de::DeserializeOwned;
+
+use crate::error::{StoreError, code};
+use crate::item::{Item, from_item};
+use crate::key::{Key, PK, SK, TTL};
+use crate::meter::Meter;
+
+/// The one table.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) client: Client,
+    pub(crate) table: String,
+    pub(crate) meter: Arc<Meter>,
+}
+
+/// Whether a row that must be new was. A second create is an answer, not an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    Now,
+    Already,
+}
+
+/// Whether what was read still held when it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Written {
+    Now,
+    /// Somebody else was faster: read again and decide again.
+    Lost,
+}
+
+/// Which end of a partition a query starts at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Ascending,
+    Descending,
+}
+
+/// Whether a read sees every write before it. An eventually consistent one costs half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consistency {
+    Strong,
+    Eventual,
+}
+
+/// A query over one partition.
+pub(crate) struct Range<'a> {
+    pub(crate) partition: Key<'a>,
+    /// Sort keys from here.
+    pub(crate) from: Option<String>,
+    /// Sort keys up to here.
+    pub(crate) to: Option<String>,
+    pub(crate) order: Order,
+    pub(crate) consistency: Consistency,
+    pub(crate) limit: usize,
+}
+
+impl Store {
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into(), meter: Arc::default() }
+    }
+
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Creates the table where there is none: in the embedded engine and in tests. On AWS the template does.
+    pub async fn create_table(&self) -> Result<Created, StoreError> {
+        let what = "create the table";
+        let service = |err: Box<dyn std::error::Error + Send + Sync>| StoreError::service(what)(err);
+        let attribute = |name| {
+            AttributeDefinition::builder()
+                .attribute_name(name)
+                .attribute_type(ScalarAttributeType::S)
+                .build()
+                .expect("name and type are set")
+        };
+        let key = |name, kind| {
+            KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("name and type are set")
+        };
+        let created = self
+            .client
+            .create_table()
+            .table_name(&self.table)
+            .attribute_definitions(attribute(PK))
+            .attribute_definitions(attribute(SK))
+            .key_schema(key(PK, KeyType::Hash))
+            .key_schema(key(SK, KeyType::Range))
+            .billing_mode(BillingMode::PayPerRequest)
+            .send()
+            .await;
+        match created {
+            Ok(_) => {}
+            Err(err) if code(&err) == Some("ResourceInUseException") => return Ok(Created::Already),
+            Err(err) => return Err(service(err.into())),
+        }
+        let expiry = TimeToLiveSpecification::builder().attribute_name(TTL).enabled(true).build();
+        self.client
+            .update_time_to_live()
+            .table_name(&self.table)
+            .time_to_live_specification(expiry.expect("name and switch are set"))
+            .send()
+            .await
+            .map_err(|err| service(err.into()))?;
+        Ok(Created::Now)
+    }
+
+    pub(crate) async fn get<Row: DeserializeOwned>(
+        &self,
+        key: &Key<'_>,
+        consistency: Consistency,
+    ) -> Result<Option<Row>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key.attributes()))
+            .consistent_read(consistency == Consistency::Strong)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|err| StoreError::service("read a row")(err.into()))?;
+        self.meter.read(answer.consumed_capacity());
+        answer.item.map(from_item).transpose()
+    }
+
+    /// Reads rows by key, in no particular order; missing ones are left out.
+    pub(crate) async fn get_all<Row: DeserializeOwned>(&self, keys: &[Key<'_>]) -> Result<Vec<Row>, StoreError> {
+        let mut rows = Vec::with_capacity(keys.len());
+        // DynamoDB takes 100 keys at a time.
+        for chunk in keys.chunks(100) {
+            let mut wanted: Vec<Item> = chunk.iter().map(Key::attributes).collect();
+            let mut pause = Duration::from_millis(20);
+            while !wanted.is_empty() {
+                let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).build().expect("keys are set");
+                let mut answer = self
+                    .client
+                    .batch_get_item()
+                    .request_items(&self.table, keys)
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                    .send()
+                    .await
+                    .map_err(|err| StoreError::service("read rows")(err.into()))?;
+                self.meter.read_many(answer.consumed_capacity());
+                let found = answer.responses.as_mut().and_then(|tables| tables.remove(&self.table)).unwrap_or_default();
+                for item in found {
+                    rows.push(from_item(item)?);
+                }
+                // What did not fit into 16 MB or was throttled comes back.
+                wanted = answer
+                    .unprocessed_keys
+                    .and_then(|mut tables| tables.remove(&self.table))
+                    .map(|left| left.keys)
+                    .unwrap_or_default();
+                if !wanted.is_empty() {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// At most `range.limit` rows of a partition, in order.
+    pub(crate) async fn query<Row: DeserializeOwned>(&self, range: Range<'_>) -> Result<Vec<Row>, StoreError> {
+        self.query_items(range).await?.into_iter().map(from_item).collect()
+    }
+
+    pub(crate) async fn query_items(&self, range: Range<'_>) -> Result<Vec<Item>, StoreError> {
+        let mut items: Vec<Item> = Vec::new();
+        let mut start = None;
+        while items.len() < range.limit {
+            let mut query = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .consistent_read(range.consistency == Consistency::Strong)
+                .scan_index_forward(range.order == Order::Ascending)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .limit(i32::try_from(range.limit - items.len()).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(start)
+                .expression_attribute_values(":pk", range.partition.partition());
+            let condition = match (&range.from, &range.to) {
+                (None, None) => "pk = :pk",
+                (Some(_), None) => "pk = :pk AND sk >= :from",
+                (None, Some(_)) => "pk = :pk AND sk <= :to",
+                (Some(_), Some(_)) => "pk = :pk AND sk BETWEEN :from AND :to",
+            };
+            for (name, bound) in [(":from", &range.from), (":to", &range.to)] {
+                if let Some(bound) = bound {
+                    query = query.expression_attribute_values(name, AttributeValue::S(bound.clone()));
+                }
+            }
+            let answer = query
+                .key_condition_expression(condition)
+                .send()
+                .await
+                .map_err(|err| StoreError::service("query rows")(err.into()))?;
+            self.meter.read(answer.consumed_capacity());
+            items.extend(answer.items.unwrap_or_default());
+            start = answer.last_evaluated_key;
+            if start.is_none() {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    /// All or nothing. One write alone is not a transaction, which would cost double.
+    pub(crate) async fn write(
+        &self,
+        what: &'static str,
+        mut writes: Vec<TransactWriteItem>,
+    ) -> Result<Written, StoreError> {
+        if writes.len() == 1
+            && let Some(write) = writes.pop()
+        {
+            return self.write_one(what, write).await;
+        }
+        let mut pause = Duration::from_millis(5);
+        // A conflict with another transaction decides nothing. Ten rounds take about two seconds.
+        for _ in 0..10 {
+            let answer = self
+                .client
+                .transact_write_items()
+                .set_transact_items(Some(writes.clone()))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await;
+            let err = match answer {
+                Ok(answer) => {
+                    self.meter.write_many(answer.consumed_capacity());
+                    return Ok(Written::Now);
+                }
+                Err(err) => err,
+            };
+            let reasons = match err.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    cancelled.cancellation_reasons()
+                }
+                _ => return Err(StoreError::service(what)(err.into())),
+            };
+            self.meter.refused();
+            let has = |code| reasons.iter().any(|reason| reason.code() == Some(code));
+            if has("ConditionalCheckFailed") {
+                return Ok(Written::Lost);
+            }
+            if !has("TransactionConflict") {
+                return Err(StoreError::service(what)(err.into()));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
+        // Nothing was decided against us, but somebody keeps writing there: the caller reads again.
+        Ok(Written::Lost)
+    }
+
+    async fn write_one(&self, what: &'static str, write: TransactWriteItem) -> Result<Written, StoreError> {
+        let lost = |code: Option<&str>| code == Some("ConditionalCheckFailedException");
+        // The request types differ, the answer is the same: what it cost, or that the condition failed.
+        let result = if let Some(put) = write.put {
+            let answer = self
+                .client
+                .put_item()
+                .table_name(put.table_name)
+                .set_item(Some(put.item))
+                .set_condition_expression(put.condition_expression)
+                .set_expression_attribute_names(put.expression_attribute_names)
+                .set_expression_attribute_values(put.expression_attribute_values)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await;
+            answer.map(|a| a.consumed_capacity).map_err(|err| (lost(code(&err)), err.into()))
+        } else if let Some(update) = write.update {
+            let answer = self
+                .client
+                .update_item()
+                .table_name(update.table_name)
+                .set_key(Some(update.key))
+                .update_expression(update.update_expression)
+                .set_condition_expression(update.condition_expression)
+                .set_expression_attribute_names(update.expression_attribute_names)
+                .set_expression_attribute_values(update.expression_attribute_values)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await;
+            answer.map(|a| a.consumed_capacity).map_err(|err| (lost(code(&err)), err.into()))
+        } else if let Some(delete) = write.delete {
+            let answer = self
+                .client
+                .delete_item()
+                .table_name(delete.table_name)
+                .set_key(Some(delete.key))
+                .set_condition_expression(delete.condition_expression)
+                .set_expression_attribute_names(delete.expression_attribute_names)
+                .set_expression_attribute_values(delete.expression_attribute_values)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await;
+            answer.map(|a| a.consumed_capacity).map_err(|err| (lost(code(&err)), err.into()))
+        } else {
+            return Ok(Written::Now);
+        };
+        match result {
+            Ok(capacity) => {
+                self.meter.write(capacity.as_ref());
+                Ok(Written::Now)
+            }
+            Err((true, _)) => {
+                self.meter.refused();
+                Ok(Written::Lost)
+            }
+            Err((false, cause)) => Err(StoreError::Service { what, cause }),
+        }
+    }
+}

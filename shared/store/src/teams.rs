@@ -1,0 +1,45 @@
+//! Teams and their plans.
+
+use jiff::Timestamp;
+use ozma_domain::id::TeamId;
+use ozma_domain::plan::Plan;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StoreError;
+use crate::item::{replace, to_item};
+use crate::key::Key;
+use crate::table::{Consistency, Order, Range, Store};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeamRow {
+    pub team: TeamId,
+    pub plan: Plan,
+    /// Nothing is owed of runs that ended before this: where the sweep starts to look.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub swept_until: Option<Timestamp>,
+}
+
+impl Store {
+    pub async fn team(&self, team: &TeamId) -> Result<Option<TeamRow>, StoreError> {
+        self.get(&Key::Team(team), Consistency::Strong).await
+    }
+
+    pub async fn teams(&self) -> Result<Vec<TeamRow>, StoreError> {
+        let nobody: TeamId = "nobody".parse().expect("a valid team id");
+        let range = Range {
+            partition: Key::Team(&nobody),
+            from: None,
+            to: None,
+            order: Order::Ascending,
+            consistency: Consistency::Strong,
+            limit: usize::MAX,
+        };
+        self.query(range).await
+    }
+
+    /// Creates or replaces.
+    pub async fn put_team(&self, row: &TeamRow) -> Result<(), StoreError> {
+        let _ = self.write("save a team", vec![replace(&self.table, to_item(row, &Key::Team(&row.team))?)]).await?;
+        Ok(())
+    }
+}
