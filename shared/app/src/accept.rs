@@ -1,0 +1,150 @@
+//! Accept: one transaction writes the run, its request and its queue entry; then a tick tells the dispatcher.
+
+use std::collections::BTreeMap;
+
+use ozma_domain::audit::digest;
+use ozma_domain::harness::HarnessKind;
+use ozma_domain::id::{EnvironmentId, RunId, TeamId};
+use ozma_domain::limits;
+use ozma_domain::repository::Repository;
+use ozma_domain::run::{Prompt, Run, RunRequest, RunSource};
+use ozma_domain::state::RunState;
+use ozma_domain::text;
+use ozma_store::{Accepted, ArchiveKey, IdempotencyRow, StoreError};
+use serde_json::{Map, Value};
+
+use crate::App;
+use crate::app::after;
+use crate::ports::QueueMessage;
+
+/// What somebody asks for, checked for form by whoever read it off the wire.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    pub team: TeamId,
+    pub creator: String,
+    pub source: RunSource,
+    pub prompt: String,
+    /// Made from the prompt where there is none.
+    pub title: Option<String>,
+    pub harness: HarnessKind,
+    pub agent_config: Map<String, Value>,
+    pub environment: Option<EnvironmentId>,
+    pub repositories: Vec<Repository>,
+    pub deadline_seconds: Option<u64>,
+    pub metadata: BTreeMap<String, String>,
+    pub parent_run_id: Option<RunId>,
+    pub idempotency: Option<Idempotency>,
+}
+
+/// A key under which the same request may be sent again.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    pub key: String,
+    /// Of the body as sent.
+    pub body_hash: String,
+}
+
+/// The run that answers a request: new, or the one that the key was used for first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedRun {
+    pub run_id: RunId,
+    pub state: RunState,
+    pub at_capacity: bool,
+    pub created: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    #[error("there is no environment {0}; `oz environment list` shows those there are")]
+    UnknownEnvironment(EnvironmentId),
+    #[error("there is no run {0} to be the parent")]
+    UnknownParent(RunId),
+    #[error("the idempotency key was used for another request before (run {run_id}); use a new key for a new request")]
+    KeyReused { run_id: RunId },
+    #[error("the run could not be stored")]
+    Store(#[from] StoreError),
+}
+
+pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> {
+    if let Some(uid) = &new.environment
+        && app.store.environment(&new.team, uid).await?.is_none()
+    {
+        return Err(AcceptError::UnknownEnvironment(uid.clone()));
+    }
+    let mut metadata = BTreeMap::new();
+    if let Some(parent) = new.parent_run_id {
+        let request = app.store.request(&new.team, parent).await?.ok_or(AcceptError::UnknownParent(parent))?;
+        metadata = request.metadata;
+    }
+    metadata.extend(new.metadata);
+
+    let now = app.now();
+    let run_id = app.new_run_id(now);
+    let idempotency = new.idempotency.map(|given| IdempotencyRow {
+        key_hash: digest(given.key.as_bytes()).to_string(),
+        body_hash: given.body_hash,
+        run_id,
+        expires: after(now, limits::IDEMPOTENCY_SECONDS).as_second(),
+    });
+    let first_line = new.prompt.lines().find(|line| !line.trim().is_empty()).unwrap_or("untitled");
+    let title = new.title.as_deref().unwrap_or(first_line);
+    let request = RunRequest {
+        run_id,
+        team: new.team.clone(),
+        created_at: now,
+        title: text::shorten(&text::one_line(title), limits::TITLE_CHARS),
+        prompt: store_prompt(app, &new.team, run_id, new.prompt).await?,
+        harness: new.harness,
+        agent_config: new.agent_config,
+        source: new.source,
+        creator: new.creator,
+        environment: new.environment,
+        repositories: new.repositories,
+        deadline_seconds: new.deadline_seconds,
+        metadata,
+        parent_run_id: new.parent_run_id,
+    };
+    let run = Run::accepted(run_id, new.team.clone(), now);
+
+    match app.store.accept(&run, &request, idempotency.as_ref()).await? {
+        Accepted::Now => {
+            let at_capacity = is_at_capacity(app, &new.team).await?;
+            send_tick(app, &new.team).await;
+            tracing::info!(run.id = %run_id, team = %new.team, "accepted a run");
+            Ok(AcceptedRun { run_id, state: RunState::Queued, at_capacity, created: true })
+        }
+        Accepted::Already { run_id, body_hash } => {
+            if idempotency.is_some_and(|row| row.body_hash != body_hash) {
+                return Err(AcceptError::KeyReused { run_id });
+            }
+            // The first answer may have been lost before its tick was sent.
+            send_tick(app, &new.team).await;
+            let state = app.store.run(run_id).await?.map_or(RunState::Queued, |run| run.state);
+            Ok(AcceptedRun { run_id, state, at_capacity: false, created: false })
+        }
+    }
+}
+
+/// Tells the dispatcher that there may be work. A tick that is lost costs time, not the run: the sweep sends another.
+pub(crate) async fn send_tick(app: &App, team: &TeamId) {
+    if let Err(err) = app.queue.send(QueueMessage::Tick { team: team.clone() }).await {
+        tracing::warn!(team = %team, error = %err, "could not send a tick; the sweep will");
+    }
+}
+
+/// A long prompt goes to the archive first: a row that points to nothing must never exist.
+async fn store_prompt(app: &App, team: &TeamId, run: RunId, prompt: String) -> Result<Prompt, StoreError> {
+    if prompt.len() <= limits::INLINE_BYTES {
+        return Ok(Prompt::Inline(prompt));
+    }
+    let key = ArchiveKey::Prompt { team, run };
+    let (bytes, preview) = (prompt.len() as u64, text::shorten(&prompt, limits::TITLE_CHARS));
+    app.archive.create(&key, prompt.into_bytes(), [].into()).await?;
+    Ok(Prompt::Archived { key: key.to_string(), bytes, preview })
+}
+
+/// A hint for the sender, no more: the run is queued either way.
+async fn is_at_capacity(app: &App, team: &TeamId) -> Result<bool, StoreError> {
+    let plan = app.plan(team).await?;
+    Ok(app.store.taken_slots_lately(team).await?.len() >= usize::from(plan.concurrent_agents))
+}

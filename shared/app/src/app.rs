@@ -1,0 +1,68 @@
+//! Everything a use case needs, as one value built at boot.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use ozma_domain::id::{RunId, TeamId};
+use ozma_domain::plan::Plan;
+use ozma_store::{Archive, Store, StoreError};
+use secrecy::SecretString;
+
+use crate::maskers::Maskers;
+use crate::ports::{Bus, Clock, Launcher, Queue, Timer, Vault};
+
+#[derive(Clone)]
+pub struct App {
+    pub store: Store,
+    pub archive: Archive,
+    pub queue: Arc<dyn Queue>,
+    pub timer: Arc<dyn Timer>,
+    pub launcher: Arc<dyn Launcher>,
+    pub bus: Arc<dyn Bus>,
+    pub vault: Arc<dyn Vault>,
+    pub clock: Arc<dyn Clock>,
+    pub settings: Arc<Settings>,
+    pub maskers: Maskers,
+}
+
+pub struct Settings {
+    /// How often an agent shows a sign of life, and how often at most its lease is written.
+    pub heartbeat_seconds: i64,
+    /// Silent for this long, an agent counts as lost.
+    pub lease_seconds: i64,
+    /// A launch that left no container behind is repeated after this long.
+    pub relaunch_seconds: i64,
+    /// What claim tokens are derived from.
+    pub claim_key: SecretString,
+    /// The Ed25519 seed that signs audit manifests.
+    pub signing_seed: [u8; 32],
+    /// Whether compute costs money here. On a laptop it does not; the run then tells what it would cost on Fargate.
+    pub billed: bool,
+}
+
+impl App {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn new_run_id(&self, now: Timestamp) -> RunId {
+        let mut random = [0; 10];
+        random.copy_from_slice(&self.clock.random()[..10]);
+        RunId::new(u64::try_from(now.as_millisecond()).unwrap_or(0), random)
+    }
+
+    /// An id that sorts by time, for messages.
+    pub(crate) fn new_sortable_id(&self, now: Timestamp) -> String {
+        self.new_run_id(now).to_string()
+    }
+
+    /// The plan of a team; a team without a row has the smallest.
+    pub async fn plan(&self, team: &TeamId) -> Result<Plan, StoreError> {
+        let row = self.store.team(team).await?;
+        Ok(row.map_or_else(|| Plan::named("free").expect("a plan that comes with Ozma"), |row| row.plan))
+    }
+}
+
+pub(crate) fn after(at: Timestamp, seconds: i64) -> Timestamp {
+    at.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}

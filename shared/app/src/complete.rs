@@ -1,0 +1,119 @@
+//! Complete: what the end of a run owes. The audit trail is sealed and the outcome published, each at least once.
+
+use ozma_domain::audit::manifest::{Manifest, SegmentEntry, SignedManifest};
+use ozma_domain::audit::{Digest, digest};
+use ozma_domain::id::{ExecutionId, RunId};
+use ozma_domain::run::{Execution, Prompt, Run, RunRequest};
+use ozma_store::{ArchiveKey, Owed, StoreError};
+
+use crate::App;
+use crate::ports::{PortError, RunEnded};
+
+#[derive(Debug, thiserror::Error)]
+pub enum CompleteError {
+    #[error("an end could not be completed")]
+    Store(#[from] StoreError),
+    #[error("an outcome could not be published")]
+    Bus(#[from] PortError),
+}
+
+/// Does what is owed of a run's end, as far as it can be done now. Returns what still is.
+pub async fn complete(app: &App, run_id: RunId) -> Result<Vec<Owed>, CompleteError> {
+    let Some(run) = app.store.run(run_id).await?.filter(|run| run.state.is_terminal()) else { return Ok(Vec::new()) };
+    let Some(ended) = app.store.ended(&run).await?.filter(|ended| !ended.owed.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let Some(request) = app.store.request(&run.team, run_id).await? else { return Ok(Vec::new()) };
+    let mut still = ended.owed.clone();
+    if still.contains(&Owed::Publish) {
+        app.bus.publish(&event(&run, &request)).await?;
+        still.retain(|owed| *owed != Owed::Publish);
+    }
+    // A cancelled agent may still be saying its last words.
+    if still.contains(&Owed::Seal) && run.held_slot().is_none() {
+        seal(app, &run, &request).await?;
+        still.retain(|owed| *owed != Owed::Seal);
+    }
+    if still != ended.owed {
+        app.store.settle_owed(&run, &still).await?;
+    }
+    Ok(still)
+}
+
+fn event(run: &Run, request: &RunRequest) -> RunEnded {
+    RunEnded {
+        id: format!("{}/{}/{}", run.run_id, run.executions, run.state),
+        run_id: run.run_id,
+        team: run.team.clone(),
+        state: run.state,
+        ended_at: run.ended_at.unwrap_or(run.updated_at),
+        title: request.title.clone(),
+        message: run.status.as_ref().map(|status| status.message.clone()).unwrap_or_default(),
+    }
+}
+
+/// Writes the signed manifest. Sealed twice, the first stays: the object is written once.
+async fn seal(app: &App, run: &Run, request: &RunRequest) -> Result<(), StoreError> {
+    let mut executions = app.store.past_executions(run.run_id).await?;
+    executions.extend(run.execution.clone());
+    let mut segments = Vec::new();
+    let mut complete = true;
+    for execution in &executions {
+        let stored = stored_segments(app, run, execution).await?;
+        // An execution that was never claimed wrote nothing and is complete without a word.
+        let last = execution.last_segment.or_else(|| execution.claimed_at.is_none().then_some(0));
+        complete &= last.is_some_and(|last| usize::try_from(last) == Ok(stored.len()));
+        segments.extend(stored);
+    }
+    let manifest = Manifest {
+        run_id: run.run_id,
+        team: run.team.clone(),
+        state: run.state,
+        created_at: run.created_at,
+        ended_at: run.ended_at.unwrap_or(run.updated_at),
+        sealed_at: app.now(),
+        creator: request.creator.clone(),
+        prompt_sha256: prompt_digest(app, request).await?,
+        complete,
+        segments,
+    };
+    let signed = SignedManifest::sign(&manifest, &app.settings.signing_seed);
+    let bytes = serde_json::to_vec(&signed)
+        .map_err(|err| StoreError::Unreadable { what: "the manifest".to_owned(), cause: err.into() })?;
+    let key = ArchiveKey::Manifest { team: &run.team, run: run.run_id, executions: run.executions };
+    app.archive.create(&key, bytes, [].into()).await?;
+    tracing::info!(run.id = %run.run_id, segments = manifest.segments.len(), complete, "sealed the audit trail");
+    Ok(())
+}
+
+/// The segments of an execution, as long as they are without a gap.
+async fn stored_segments(app: &App, run: &Run, execution: &Execution) -> Result<Vec<SegmentEntry>, StoreError> {
+    let id = ExecutionId::new(run.run_id, execution.number);
+    let mut entries = Vec::new();
+    for sequence in 1.. {
+        let key = ArchiveKey::Segment { team: &run.team, execution: id, sequence };
+        let Some(metadata) = app.archive.metadata(&key).await? else { break };
+        let text = |name: &str| metadata.get(name).cloned().unwrap_or_default();
+        let unreadable =
+            |what: &str| StoreError::Unreadable { what: format!("{what} of {key}"), cause: "absent".into() };
+        entries.push(SegmentEntry {
+            key: key.to_string(),
+            execution: execution.number,
+            sequence,
+            sha256: text("sha256").parse::<Digest>().map_err(|_| unreadable("the hash"))?,
+            events: text("events").parse().map_err(|_| unreadable("the event count"))?,
+            head: text("head").parse::<Digest>().map_err(|_| unreadable("the chain"))?,
+        });
+    }
+    Ok(entries)
+}
+
+async fn prompt_digest(app: &App, request: &RunRequest) -> Result<Digest, StoreError> {
+    match &request.prompt {
+        Prompt::Inline(prompt) => Ok(digest(prompt.as_bytes())),
+        Prompt::Archived { key, .. } => {
+            let object = app.archive.read_key(key).await?;
+            Ok(digest(&object.map(|object| object.bytes).unwrap_or_default()))
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Dispatch: a tick means that a team may have both work and a free slot. Drain until one of them is gone.
+
+use std::collections::BTreeSet;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use ozma_domain::id::{RunId, TeamId};
+use ozma_domain::run::{Run, RunRequest};
+use ozma_store::{StoreError, Written};
+
+use crate::App;
+use crate::launch::{LaunchError, launch};
+
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError {
+    #[error("the queue could not be drained")]
+    Store(#[from] StoreError),
+    #[error("some agents could not be started")]
+    Launch(#[from] LaunchError),
+}
+
+/// What became of one attempt to take a slot.
+enum Taking {
+    Taken(Box<Run>, Box<RunRequest>),
+    /// The entry is stale: its run has gone on.
+    NotQueued,
+    /// Somebody else took the slot or the run.
+    Lost,
+}
+
+/// Starts as many runs as there are slots, oldest first. Returns how many.
+pub async fn drain(app: &App, team: &TeamId) -> Result<usize, DispatchError> {
+    let plan = app.plan(team).await?;
+    let mut launches = FuturesUnordered::new();
+    loop {
+        let taken: BTreeSet<u16> = app.store.taken_slots(team).await?.iter().map(|row| row.slot).collect();
+        let free: Vec<u16> = (0..plan.concurrent_agents).filter(|slot| !taken.contains(slot)).collect();
+        if free.is_empty() {
+            break;
+        }
+        let waiting = app.store.queue_head(team, app.now(), free.len()).await?;
+        if waiting.is_empty() {
+            break;
+        }
+        for (run_id, slot) in waiting.into_iter().zip(free) {
+            match take(app, team, run_id, slot, plan.deadline_seconds(None)).await? {
+                Taking::Taken(run, request) => {
+                    let plan = plan.clone();
+                    launches.push(async move { launch(app, &run, &request, &plan).await });
+                }
+                Taking::NotQueued => {}
+                // The loop looks again at what is free and who waits: each loss is another's gain, so it ends.
+                Taking::Lost => break,
+            }
+        }
+    }
+    let started = launches.len();
+    let mut failure = Ok(started);
+    while let Some(launched) = launches.next().await {
+        if let Err(err) = launched {
+            failure = Err(err.into());
+        }
+    }
+    failure
+}
+
+async fn take(app: &App, team: &TeamId, run_id: RunId, slot: u16, longest: u64) -> Result<Taking, StoreError> {
+    let (Some(queued), Some(request)) = (app.store.run(run_id).await?, app.store.request(team, run_id).await?) else {
+        return Ok(Taking::Lost);
+    };
+    let deadline = request.deadline_seconds.unwrap_or(longest).min(longest);
+    let Some(pending) = queued.dispatched(slot, app.now(), deadline) else {
+        // Entries go in the transactions that move their runs; one left over would be tried for ever.
+        app.store.drop_queue_entry(&queued).await?;
+        return Ok(Taking::NotQueued);
+    };
+    match app.store.take_slot(&queued, &pending, slot).await? {
+        Written::Now => {
+            let wait_ms = pending.updated_at.duration_since(queued.created_at).as_millis();
+            tracing::info!(run.id = %run_id, slot, wait_ms, "a run took a slot");
+            // As written: the next writer's condition must find this version.
+            let pending = Run { version: queued.version + 1, ..pending };
+            Ok(Taking::Taken(Box::new(pending), Box::new(request)))
+        }
+        Written::Lost => Ok(Taking::Lost),
+    }
+}

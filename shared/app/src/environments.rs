@@ -1,0 +1,77 @@
+//! Environments: create, change, delete. What is refused says which field and why.
+
+use ozma_domain::environment::{Environment, EnvironmentConfig, InvalidEnvironment};
+use ozma_domain::id::{EnvironmentId, TeamId};
+use ozma_store::{Saved, StoreError, Written};
+
+use crate::App;
+
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    #[error("there is no environment {0}")]
+    Unknown(String),
+    #[error(transparent)]
+    Invalid(#[from] InvalidEnvironment),
+    #[error("there is an environment named \"{0}\" already; choose another name or update that one")]
+    NameTaken(String),
+    #[error("the environment was changed or deleted at the same moment; look at it again")]
+    Lost,
+    #[error("the environment could not be stored")]
+    Store(#[from] StoreError),
+}
+
+pub async fn create(app: &App, team: &TeamId, config: EnvironmentConfig) -> Result<Environment, EnvironmentError> {
+    config.check()?;
+    let now = app.now();
+    let mut random = [0; 16];
+    random.copy_from_slice(&app.clock.random()[..16]);
+    let environment =
+        Environment { uid: EnvironmentId::new(random), team: team.clone(), config, created_at: now, last_updated: now };
+    saved(app.store.create_environment(&environment).await?, environment)
+}
+
+/// By id or, where the text is no id of an environment there is, by name.
+pub async fn find(app: &App, team: &TeamId, id_or_name: &str) -> Result<Environment, EnvironmentError> {
+    let unknown = || EnvironmentError::Unknown(id_or_name.chars().take(80).collect());
+    if let Ok(uid) = id_or_name.parse::<EnvironmentId>()
+        && let Some(saved) = app.store.environment(team, &uid).await?
+    {
+        return Ok(saved.environment);
+    }
+    // Names are at most this long, and a key of a row is at most a KB.
+    if id_or_name.is_empty() || id_or_name.len() > 400 {
+        return Err(unknown());
+    }
+    let uid = app.store.environment_named(team, id_or_name).await?.ok_or_else(unknown)?;
+    let saved = app.store.environment(team, &uid).await?.ok_or_else(unknown)?;
+    Ok(saved.environment)
+}
+
+pub async fn update(
+    app: &App,
+    team: &TeamId,
+    uid: &EnvironmentId,
+    change: impl FnOnce(EnvironmentConfig) -> EnvironmentConfig,
+) -> Result<Environment, EnvironmentError> {
+    let old = app.store.environment(team, uid).await?.ok_or_else(|| EnvironmentError::Unknown(uid.to_string()))?;
+    let config = change(old.environment.config.clone());
+    config.check()?;
+    let new = Environment { config, last_updated: app.now(), ..old.environment.clone() };
+    saved(app.store.update_environment(&old, &new).await?, new)
+}
+
+pub async fn delete(app: &App, team: &TeamId, uid: &EnvironmentId) -> Result<(), EnvironmentError> {
+    let old = app.store.environment(team, uid).await?.ok_or_else(|| EnvironmentError::Unknown(uid.to_string()))?;
+    match app.store.delete_environment(&old).await? {
+        Written::Now => Ok(()),
+        Written::Lost => Err(EnvironmentError::Lost),
+    }
+}
+
+fn saved(saved: Saved, environment: Environment) -> Result<Environment, EnvironmentError> {
+    match saved {
+        Saved::Now => Ok(environment),
+        Saved::NameTaken => Err(EnvironmentError::NameTaken(environment.config.name)),
+        Saved::Lost => Err(EnvironmentError::Lost),
+    }
+}

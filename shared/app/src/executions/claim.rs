@@ -1,0 +1,131 @@
+//! Claim: the one-time token for the work, the secrets, and an execution token that the agent made itself.
+
+use std::collections::BTreeMap;
+
+use ozma_domain::environment::EnvironmentConfig;
+use ozma_domain::id::ExecutionId;
+use ozma_domain::lifecycle::Claiming;
+use ozma_domain::mask::Masker;
+use ozma_domain::protocol::{Assignment, Claim};
+use ozma_domain::run::{Isolation, Prompt, Run, RunRequest};
+use ozma_domain::token::{ExecutionToken, claim_token, same};
+use ozma_store::{StoreError, Written};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::ExecutionError;
+use crate::App;
+use crate::launch::environment_of;
+use crate::ports::PortError;
+use crate::settle::settle;
+
+pub async fn claim(app: &App, execution: ExecutionId, claim: &Claim) -> Result<Assignment, ExecutionError> {
+    let expected = claim_token(&app.settings.claim_key, execution);
+    if !same(expected.expose_secret(), &claim.claim_token) {
+        return Err(ExecutionError::Token);
+    }
+    let token: ExecutionToken = claim.execution_token.parse()?;
+    let stale = || ExecutionError::Stale(execution);
+    let hash = token.hash().to_hex();
+    let run = loop {
+        let run = app.store.run(execution.run).await?.ok_or_else(stale)?;
+        let (now, lease) = (app.now(), app.settings.lease_seconds);
+        match run.claimed(execution.number, &hash, claim.isolation, now, lease) {
+            Claiming::Now(claimed) => {
+                if app.store.update_run_row(&run, &claimed).await? == Written::Now {
+                    break *claimed;
+                }
+            }
+            Claiming::Again => break run,
+            Claiming::Refused => return Err(stale()),
+        }
+    };
+    let request = app.store.request(&run.team, run.run_id).await?.ok_or_else(stale)?;
+    let environment = match environment_of(app, &request).await? {
+        Ok(environment) => environment,
+        Err(failure) => {
+            settle(app, execution, &failure, Some(0)).await?;
+            return Err(stale());
+        }
+    };
+    let secrets = secrets(app, &run, &environment).await?;
+    app.maskers.keep(execution, Masker::new(secrets.values()));
+    tracing::info!(run.id = %run.run_id, execution = %execution, "claimed");
+    let plan = app.plan(&run.team).await?;
+    let current = run.execution.as_ref().ok_or_else(stale)?;
+    Ok(Assignment {
+        run_id: run.run_id,
+        execution_id: execution,
+        attempt: run.attempts,
+        team: run.team.clone(),
+        prompt: prompt(app, &request).await?,
+        harness: request.harness,
+        notices: notices(claim.isolation, &environment),
+        repositories: environment.repositories.into_iter().chain(request.repositories).collect(),
+        setup_commands: environment.setup_commands,
+        variables: environment.variables,
+        secrets: secrets.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect(),
+        size: plan.size,
+        deadline_at: current.deadline_at,
+        heartbeat_seconds: u64::try_from(app.settings.heartbeat_seconds).unwrap_or(1),
+        lease_seconds: u64::try_from(app.settings.lease_seconds).unwrap_or(1),
+        watched: run.watched_until.is_some_and(|until| until > app.now()),
+    })
+}
+
+/// The masker of an execution: kept from its claim, or made again by another process.
+pub(super) async fn masker(
+    app: &App,
+    run: &Run,
+    execution: ExecutionId,
+) -> Result<std::sync::Arc<Masker>, ExecutionError> {
+    if let Some(masker) = app.maskers.get(execution) {
+        return Ok(masker);
+    }
+    let request = app.store.request(&run.team, run.run_id).await?.ok_or(ExecutionError::Stale(execution))?;
+    // An environment deleted since takes its list of secrets along; the agent has masked by its own copy.
+    let environment = environment_of(app, &request).await?.unwrap_or_default();
+    let secrets = secrets(app, run, &environment).await?;
+    Ok(app.maskers.keep(execution, Masker::new(secrets.values())))
+}
+
+async fn secrets(
+    app: &App,
+    run: &Run,
+    environment: &EnvironmentConfig,
+) -> Result<BTreeMap<String, SecretString>, PortError> {
+    let mut secrets = BTreeMap::new();
+    for name in &environment.secrets {
+        // Checked at launch; one deleted in between is missing to the task, not to us.
+        if let Some(value) = app.vault.get(&run.team, name).await? {
+            secrets.insert(name.to_string(), value);
+        }
+    }
+    Ok(secrets)
+}
+
+async fn prompt(app: &App, request: &RunRequest) -> Result<String, StoreError> {
+    match &request.prompt {
+        Prompt::Inline(prompt) => Ok(prompt.clone()),
+        Prompt::Archived { key, .. } => {
+            let object = app.archive.read_key(key).await?.ok_or_else(|| StoreError::Unreadable {
+                what: format!("the prompt {key}"),
+                cause: "it is not in the archive".into(),
+            })?;
+            Ok(String::from_utf8_lossy(&object.bytes).into_owned())
+        }
+    }
+}
+
+/// What the user asked for and did not get.
+fn notices(isolation: Isolation, environment: &EnvironmentConfig) -> Vec<String> {
+    let mut notices = Vec::new();
+    if let Some(image) = &environment.docker_image
+        && !matches!(isolation, Isolation::Container | Isolation::Fargate)
+    {
+        notices.push(format!("no container engine is reachable: the image {image} was not used"));
+    }
+    if isolation == Isolation::Process {
+        notices.push("not isolated: bubblewrap is not installed, so the task runs as a plain process".to_owned());
+    }
+    notices
+}

@@ -1,0 +1,96 @@
+//! What an agent may do: claim its execution, start, write segments and outputs, read messages, finish. Every call is
+//! fenced: an execution that is not its run's current one is stale, and its agent must stop.
+
+mod claim;
+mod finish;
+mod record;
+
+use ozma_domain::id::ExecutionId;
+use ozma_domain::protocol::{Messages, Reply};
+use ozma_domain::run::Run;
+use ozma_domain::state::RunState;
+use ozma_domain::token::{ExecutionToken, InvalidToken};
+use ozma_store::{StoreError, Written};
+
+pub use claim::claim;
+pub use finish::finish;
+pub use record::{output, segment};
+
+use crate::App;
+use crate::ports::PortError;
+use crate::settle::SettleError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutionError {
+    /// 409: another execution is the current one, or this one is over.
+    #[error("the execution {0} is not the current one of its run; stop")]
+    Stale(ExecutionId),
+    /// 401.
+    #[error("the token is not the one of this execution")]
+    Token,
+    #[error("the token is malformed")]
+    MalformedToken(#[from] InvalidToken),
+    /// 409 with the number that would be next.
+    #[error("segment {found} cannot come now: {expected} is the next")]
+    OutOfOrder { expected: u32, found: u32 },
+    /// 409: the number is taken by other content.
+    #[error("segment {0} was written before, with other content")]
+    Conflict(u32),
+    #[error("{0}")]
+    Malformed(String),
+    #[error("more than {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("the store did not answer")]
+    Store(#[from] StoreError),
+    #[error("the vault did not answer")]
+    Port(#[from] PortError),
+    #[error("the end could not be stored")]
+    Settle(#[from] SettleError),
+}
+
+/// The harness starts: CLAIMED → INPROGRESS.
+pub async fn start(app: &App, execution: ExecutionId, token: &str) -> Result<Reply, ExecutionError> {
+    loop {
+        let run = authorize(app, execution, token).await?;
+        let Some(started) = run.started(app.now(), app.settings.lease_seconds) else { return Ok(reply(app, &run)) };
+        if app.store.update_run_row(&run, &started).await? == Written::Now {
+            return Ok(reply(app, &started));
+        }
+    }
+}
+
+/// Messages after the one last seen; from the first where there is none.
+pub async fn messages(app: &App, execution: ExecutionId, token: &str, after: &str) -> Result<Messages, ExecutionError> {
+    authorize(app, execution, token).await?;
+    if after.len() > 64 {
+        return Err(ExecutionError::Malformed("after: not the id of a message".to_owned()));
+    }
+    Ok(Messages { messages: app.store.messages(execution.run, after, 100).await? })
+}
+
+/// The run, if the caller is the agent of its current execution.
+async fn authorize(app: &App, execution: ExecutionId, token: &str) -> Result<Run, ExecutionError> {
+    let run = app.store.run(execution.run).await?.ok_or(ExecutionError::Stale(execution))?;
+    check_token(&run, execution, token)?;
+    if !run.is_current(execution) {
+        return Err(ExecutionError::Stale(execution));
+    }
+    Ok(run)
+}
+
+/// Whether the token is the execution's. One of an earlier execution is stale rather than wrong: its agent must stop,
+/// not ask for another token.
+fn check_token(run: &Run, execution: ExecutionId, token: &str) -> Result<(), ExecutionError> {
+    let token: ExecutionToken = token.parse()?;
+    let current = run.execution.as_ref().filter(|current| current.number == execution.number);
+    let stored = current.ok_or(ExecutionError::Stale(execution))?.token_hash.as_deref();
+    if stored.is_some_and(|stored| token.hash().is(stored)) { Ok(()) } else { Err(ExecutionError::Token) }
+}
+
+fn reply(app: &App, run: &Run) -> Reply {
+    Reply {
+        cancelled: run.state == RunState::Cancelled,
+        watched: run.watched_until.is_some_and(|until| until > app.now()),
+        messages: false,
+    }
+}

@@ -1,0 +1,122 @@
+//! Launch: from a slot to a starting container. May be repeated for the same execution: the launcher starts nothing
+//! twice, and the claim lets only one agent in.
+
+use ozma_domain::environment::{EnvironmentConfig, Network};
+use ozma_domain::failure::FailureClass;
+use ozma_domain::id::{ExecutionId, SecretName};
+use ozma_domain::outcome::Outcome;
+use ozma_domain::plan::Plan;
+use ozma_domain::run::{Run, RunRequest};
+use ozma_domain::token::claim_token;
+use ozma_store::{StoreError, Written};
+
+use crate::App;
+use crate::ports::{LaunchRequest, Launched, PortError, QueueMessage};
+use crate::settle::{SettleError, settle};
+
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    #[error("the launch could not be prepared")]
+    Store(#[from] StoreError),
+    #[error("the launcher or the vault did not answer")]
+    Port(#[from] PortError),
+    #[error("a launch that failed could not be settled")]
+    Settle(#[from] SettleError),
+}
+
+/// Starts the current execution of `run`, which is PENDING.
+pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> Result<(), LaunchError> {
+    let (Some(execution), Some(slot)) = (run.execution_id(), run.held_slot()) else { return Ok(()) };
+    let environment = match environment_of(app, request).await? {
+        Ok(environment) => environment,
+        Err(failure) => {
+            settle(app, execution, &failure, None).await?;
+            return Ok(());
+        }
+    };
+    if let Some(failure) = missing_secret(app, run, &environment).await? {
+        settle(app, execution, &failure, None).await?;
+        return Ok(());
+    }
+    let launch = LaunchRequest {
+        execution,
+        team: run.team.clone(),
+        slot,
+        size: plan.size,
+        image: environment.docker_image.clone(),
+        repositories: environment.repositories.iter().chain(&request.repositories).cloned().collect(),
+        network: environment.network,
+        claim_token: claim_token(&app.settings.claim_key, execution),
+    };
+    match app.launcher.launch(&launch).await? {
+        Launched::Started { isolation, .. } => {
+            tracing::info!(run.id = %run.run_id, execution = %execution, isolation = isolation.as_str(), "launched");
+            Ok(())
+        }
+        Launched::NoCapacity { reason, wait } => postpone(app, execution, &reason, wait).await,
+        Launched::Refused { reason } => {
+            let class = if environment.docker_image.is_some() || environment.network == Network::None {
+                FailureClass::ImageUnusable
+            } else {
+                FailureClass::LaunchRefused
+            };
+            settle(app, execution, &Outcome::failed(class, reason), None).await?;
+            Ok(())
+        }
+    }
+}
+
+/// The environment a run was asked for with; or why it cannot start.
+pub(crate) async fn environment_of(
+    app: &App,
+    request: &RunRequest,
+) -> Result<Result<EnvironmentConfig, Outcome>, StoreError> {
+    let Some(uid) = &request.environment else { return Ok(Ok(EnvironmentConfig::default())) };
+    Ok(app.store.environment(&request.team, uid).await?.map(|saved| saved.environment.config).ok_or_else(|| {
+        let message = format!("the environment {uid} was deleted while the run waited");
+        Outcome::failed(FailureClass::EnvironmentMissing, message)
+    }))
+}
+
+async fn missing_secret(app: &App, run: &Run, environment: &EnvironmentConfig) -> Result<Option<Outcome>, PortError> {
+    if environment.secrets.is_empty() {
+        return Ok(None);
+    }
+    let known = app.vault.list(&run.team).await?;
+    let missing: Vec<&str> = environment
+        .secrets
+        .iter()
+        .filter(|name| !known.iter().any(|secret| secret.name == **name))
+        .map(SecretName::as_str)
+        .collect();
+    Ok((!missing.is_empty()).then(|| {
+        let message = format!(
+            "the environment {} needs the secret {}, which does not exist; create it with: oz secret create {}",
+            environment.name,
+            missing.join(", "),
+            missing[0],
+        );
+        Outcome::failed(FailureClass::SecretMissing, message)
+    }))
+}
+
+/// No room: back to the queue without using up an attempt, and a tick when it is worth another try.
+async fn postpone(
+    app: &App,
+    execution: ExecutionId,
+    reason: &str,
+    wait: std::time::Duration,
+) -> Result<(), LaunchError> {
+    loop {
+        let Some(run) = app.store.run(execution.run).await? else { return Ok(()) };
+        let Some(slot) = run.held_slot().filter(|_| run.is_current(execution)) else { return Ok(()) };
+        let now = app.now();
+        let until = now.saturating_add(wait).unwrap_or(now);
+        let Some(queued) = run.postponed(now, until, reason) else { return Ok(()) };
+        if app.store.requeue_run(&run, &queued, slot).await? == Written::Now {
+            tracing::warn!(run.id = %run.run_id, reason, wait_ms = wait.as_millis(), "no capacity");
+            app.timer.send_at(until, QueueMessage::Tick { team: run.team }).await?;
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The use cases, and the ports to the outside. Each use case fetches facts, asks `ozma-domain`, writes the answer on
+//! condition that the facts still hold, and announces it. Each may run twice, late, or half: the state after is the same.
+
+pub mod accept;
+pub mod audit;
+pub mod cancel;
+pub mod complete;
+pub mod dispatch;
+pub mod environments;
+pub mod executions;
+pub mod launch;
+pub mod list;
+pub mod messages;
+pub mod ports;
+pub mod settle;
+pub mod sweep;
+pub mod transcript;
+
+mod app;
+mod gzip;
+mod maskers;
+
+pub use app::{App, Settings};

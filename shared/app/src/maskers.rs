@@ -1,0 +1,33 @@
+//! Maskers of executions at work, kept so that a segment does not read the vault each time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ozma_domain::id::ExecutionId;
+use ozma_domain::mask::Masker;
+
+/// More agents than one process serves at a time; the oldest goes first, and is made again when asked for.
+const KEPT: usize = 256;
+
+#[derive(Clone, Debug, Default)]
+pub struct Maskers(Arc<Mutex<BTreeMap<ExecutionId, Arc<Masker>>>>);
+
+impl Maskers {
+    pub(crate) fn get(&self, execution: ExecutionId) -> Option<Arc<Masker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&execution).cloned()
+    }
+
+    pub(crate) fn keep(&self, execution: ExecutionId, masker: Masker) -> Arc<Masker> {
+        let masker = Arc::new(masker);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(execution, masker.clone());
+        if kept.len() > KEPT {
+            kept.pop_first();
+        }
+        masker
+    }
+
+    pub(crate) fn forget(&self, execution: ExecutionId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&execution);
+    }
+}

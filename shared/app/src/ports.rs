@@ -1,0 +1,169 @@
+//! The outside, as the use cases see it. A port exists where two real implementations do: the embedded engine's in
+//! `shared/local`, the cloud's in `shared/aws`. DynamoDB and S3 are not ports: both engines speak their protocols.
+//!
+//! One conformance suite (`tests/`) runs on every implementation of each.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use ozma_domain::id::{ExecutionId, RunId, SecretName, TeamId};
+use ozma_domain::plan::Size;
+use ozma_domain::repository::Repository;
+use ozma_domain::run::Isolation;
+use ozma_domain::state::RunState;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+/// A call to the outside failed. Whoever called may try again: every port's calls may be repeated.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct PortError {
+    /// What did not work, for a log line, such as "could not start bwrap".
+    pub what: String,
+    #[source]
+    pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl PortError {
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), cause: None }
+    }
+
+    pub fn because(what: impl Into<String>, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { what: what.into(), cause: Some(cause.into()) }
+    }
+}
+
+/// Delivers work at least once, in no particular order.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    async fn send(&self, message: QueueMessage) -> Result<(), PortError>;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum QueueMessage {
+    /// The team may have both work and a free slot: drain until one of them is gone.
+    Tick { team: TeamId },
+    /// The run's end is decided; what is owed (sealing, publishing) is to be done.
+    Complete { team: TeamId, run: RunId },
+}
+
+/// Sends a queue message later. At least once, not before `at`.
+#[async_trait]
+pub trait Timer: Send + Sync {
+    async fn send_at(&self, at: Timestamp, message: QueueMessage) -> Result<(), PortError>;
+}
+
+/// Starts and stops the containers that agents run in.
+#[async_trait]
+pub trait Launcher: Send + Sync {
+    /// Starts the execution's agent. Called again for the same execution (a lost answer, a crash in between), it starts
+    /// nothing that still runs a second time.
+    async fn launch(&self, request: &LaunchRequest) -> Result<Launched, PortError>;
+
+    /// Asks the agent to finalise, and after [`ozma_domain::limits::FINALISE_SECONDS`] ends everything it started.
+    /// Returns when the order is given; [`Launcher::status`] tells when it is carried out. Unknown executions are fine.
+    async fn stop(&self, execution: ExecutionId) -> Result<(), PortError>;
+
+    async fn status(&self, execution: ExecutionId) -> Result<ContainerStatus, PortError>;
+
+    /// Every execution whose container exists, for the sweep to find those that nobody owns.
+    async fn list(&self) -> Result<Vec<ExecutionId>, PortError>;
+}
+
+#[derive(Clone)]
+pub struct LaunchRequest {
+    pub execution: ExecutionId,
+    pub team: TeamId,
+    /// The slot that the execution owns. Two executions never hold one at the same time.
+    pub slot: u16,
+    pub size: Size,
+    /// The environment's `docker_image`.
+    pub image: Option<String>,
+    /// Repositories to clone; a launcher makes `file://` ones readable to the agent.
+    pub repositories: Vec<Repository>,
+    pub network: ozma_domain::environment::Network,
+    pub claim_token: SecretString,
+}
+
+/// What became of a launch. None of these is an error of the call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Launched {
+    /// Starting or started, now or by an earlier call. `notices` tell what the user asked for and did not get.
+    Started { isolation: Isolation, notices: Vec<String> },
+    /// No room now. Try again after `wait`; `reason` is shown to the user.
+    NoCapacity { reason: String, wait: Duration },
+    /// Will not work however often it is tried; `reason` says what to change.
+    Refused { reason: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContainerStatus {
+    /// Starting, running or stopping.
+    Alive,
+    /// Ended, or never known here. The reason is one line such as "exit code 137, killed by SIGKILL".
+    Gone { reason: Option<String> },
+}
+
+/// Publishes outcomes. At least once; a subscriber tells duplicates by `id`.
+#[async_trait]
+pub trait Bus: Send + Sync {
+    async fn publish(&self, event: &RunEnded) -> Result<(), PortError>;
+}
+
+/// `oz.run` / `Run State Change` on EventBridge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunEnded {
+    /// The same for each publication of the same end: `<run id>/<execution number>/<state>`.
+    pub id: String,
+    pub run_id: RunId,
+    pub team: TeamId,
+    pub state: RunState,
+    pub ended_at: Timestamp,
+    pub title: String,
+    pub message: String,
+}
+
+/// Keeps secrets. Values go in and come out at a claim; everything else sees names.
+#[async_trait]
+pub trait Vault: Send + Sync {
+    /// Creates or replaces.
+    async fn put(&self, team: &TeamId, name: &SecretName, value: SecretString) -> Result<(), PortError>;
+
+    /// Whether there was one.
+    async fn delete(&self, team: &TeamId, name: &SecretName) -> Result<bool, PortError>;
+
+    async fn list(&self, team: &TeamId) -> Result<Vec<SecretMetadata>, PortError>;
+
+    /// The value, or none if there is no such secret.
+    async fn get(&self, team: &TeamId, name: &SecretName) -> Result<Option<SecretString>, PortError>;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretMetadata {
+    pub name: SecretName,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// The two things that make one call differ from the next: the time, and chance. Both are injected, so that a whole
+/// history can be replayed from a seed.
+pub trait Clock: Send + Sync {
+    /// Whole milliseconds.
+    fn now(&self) -> Timestamp;
+
+    /// 256 bits from a cryptographic generator.
+    fn random(&self) -> [u8; 32];
+}
+
+impl fmt::Debug for LaunchRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaunchRequest")
+            .field("execution", &self.execution)
+            .field("slot", &self.slot)
+            .finish_non_exhaustive()
+    }
+}

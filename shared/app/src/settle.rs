@@ -1,0 +1,95 @@
+//! Settle: an execution ends exactly once, whoever tells it first: its agent, the launcher, or the sweep.
+
+use ozma_domain::failure::FailureClass;
+use ozma_domain::id::ExecutionId;
+use ozma_domain::lifecycle::Ending;
+use ozma_domain::outcome::Outcome;
+use ozma_domain::run::Run;
+use ozma_domain::state::RunState;
+use ozma_store::{Owed, StoreError, Written};
+
+use crate::App;
+use crate::accept::send_tick;
+use crate::ports::QueueMessage;
+
+/// What an end came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The run has its outcome, goes back to the queue, or, cancelled before, gave its slot back.
+    Now(RunState),
+    /// Told before.
+    Already,
+    /// Another execution is the current one, or there is no such run.
+    Stale,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    #[error("the end of an execution could not be stored")]
+    Store(#[from] StoreError),
+}
+
+pub async fn settle(
+    app: &App,
+    execution: ExecutionId,
+    outcome: &Outcome,
+    last_segment: Option<u32>,
+) -> Result<Settled, SettleError> {
+    loop {
+        let Some(run) = app.store.run(execution.run).await? else { return Ok(Settled::Stale) };
+        let slot = run.held_slot();
+        let (written, after) = match run.ended(execution.number, outcome, app.now(), last_segment) {
+            Ending::Ended(ended) => (app.store.end_run(&run, &ended, slot, &[Owed::Publish, Owed::Seal]).await?, ended),
+            Ending::Requeued(queued) => match slot {
+                Some(slot) => (app.store.requeue_run(&run, &queued, slot).await?, queued),
+                None => return Ok(Settled::Already),
+            },
+            Ending::Released(closed) => match slot {
+                Some(slot) => (app.store.release_slot(&run, &closed, slot).await?, closed),
+                None => return Ok(Settled::Already),
+            },
+            Ending::Already => return Ok(Settled::Already),
+            Ending::Stale => return Ok(Settled::Stale),
+        };
+        if written == Written::Now {
+            announce(app, execution, &after, outcome).await;
+            return Ok(Settled::Now(after.state));
+        }
+    }
+}
+
+/// The container of an execution is gone. If its agent has not said how it ended, that is a failure of the platform.
+pub async fn container_gone(app: &App, execution: ExecutionId, reason: Option<&str>) -> Result<Settled, SettleError> {
+    let Some(run) = app.store.run(execution.run).await? else { return Ok(Settled::Stale) };
+    let claimed = run.execution.as_ref().is_some_and(|current| current.claimed_at.is_some());
+    let (class, what) = if claimed {
+        (FailureClass::AgentLost, "the agent ended without a report")
+    } else {
+        (FailureClass::NeverClaimed, "the agent ended before it began")
+    };
+    let message = reason.map_or_else(|| what.to_owned(), |reason| format!("{what}: {reason}"));
+    settle(app, execution, &Outcome::failed(class, message), None).await
+}
+
+/// Everything here may be lost: the sweep finds what is owed and who waits.
+async fn announce(app: &App, execution: ExecutionId, run: &Run, outcome: &Outcome) {
+    app.maskers.forget(execution);
+    tracing::info!(
+        run.id = %run.run_id,
+        execution = %execution,
+        state = %run.state,
+        outcome = ?outcome.event(),
+        "an execution ended"
+    );
+    send_tick(app, &run.team).await;
+    if run.state.is_terminal() {
+        send_complete(app, run).await;
+    }
+}
+
+pub(crate) async fn send_complete(app: &App, run: &Run) {
+    let message = QueueMessage::Complete { team: run.team.clone(), run: run.run_id };
+    if let Err(err) = app.queue.send(message).await {
+        tracing::warn!(run.id = %run.run_id, error = %err, "could not announce an end; the sweep will");
+    }
+}

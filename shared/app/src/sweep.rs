@@ -1,0 +1,199 @@
+//! The sweep: the safety net, not the engine. It takes no input, may run at any time and any number of times, and counts
+//! what it repairs, which should be nothing.
+
+use jiff::{SignedDuration, Timestamp};
+use ozma_domain::failure::FailureClass;
+use ozma_domain::id::{ExecutionId, TeamId};
+use ozma_domain::limits;
+use ozma_domain::outcome::Outcome;
+use ozma_domain::run::Run;
+use ozma_domain::state::RunState;
+use ozma_store::{SlotRow, StoreError, TeamRow};
+
+use crate::App;
+use crate::app::after;
+use crate::complete::{CompleteError, complete};
+use crate::dispatch::{DispatchError, drain};
+use crate::launch::{LaunchError, launch};
+use crate::ports::{ContainerStatus, PortError};
+use crate::settle::{SettleError, Settled, container_gone, settle};
+
+/// How long a container that was told to stop may take to go: its own time to finalise, and the launcher's to tell.
+const STOP_SECONDS: i64 = 30;
+
+/// What a sweep repaired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repairs {
+    /// Runs that waited beside a free slot.
+    pub started: usize,
+    /// Launches that had left nothing behind.
+    pub relaunched: usize,
+    /// Executions past their lease or deadline, or without a container.
+    pub ended: usize,
+    /// Containers that nobody owns.
+    pub stopped: usize,
+    /// Ends that were not sealed or published.
+    pub completed: usize,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    #[error("the sweep could not read or write")]
+    Store(#[from] StoreError),
+    #[error("the sweep could not reach the launcher")]
+    Port(#[from] PortError),
+    #[error("the sweep could not settle an execution")]
+    Settle(#[from] SettleError),
+    #[error("the sweep could not repeat a launch")]
+    Launch(#[from] LaunchError),
+    #[error("the sweep could not drain the queue")]
+    Dispatch(#[from] DispatchError),
+    #[error("the sweep could not complete an end")]
+    Complete(#[from] CompleteError),
+}
+
+/// One round over every team. An error in one team is logged and does not keep the others waiting.
+pub async fn sweep(app: &App) -> Result<Repairs, SweepError> {
+    let mut repairs = Repairs::default();
+    let mut first_error = None;
+    for team in app.store.teams().await? {
+        if let Err(err) = sweep_team(app, &team, &mut repairs).await {
+            tracing::warn!(team = %team.team, error = %err, "a team could not be swept");
+            first_error.get_or_insert(err);
+        }
+    }
+    if let Err(err) = sweep_containers(app, &mut repairs).await {
+        first_error.get_or_insert(err);
+    }
+    first_error.map_or(Ok(repairs), Err)
+}
+
+async fn sweep_team(app: &App, row: &TeamRow, repairs: &mut Repairs) -> Result<(), SweepError> {
+    for slot in app.store.taken_slots(&row.team).await? {
+        sweep_slot(app, &row.team, &slot, repairs).await?;
+    }
+    repairs.started += drain(app, &row.team).await?;
+    sweep_ends(app, row, repairs).await
+}
+
+async fn sweep_slot(app: &App, team: &TeamId, slot: &SlotRow, repairs: &mut Repairs) -> Result<(), SweepError> {
+    let execution = slot.execution_id();
+    let Some(run) = app.store.run(slot.run_id).await? else { return Ok(()) };
+    let Some(current) = run.execution.as_ref().filter(|_| run.is_current(execution)) else { return Ok(()) };
+    let now = app.now();
+    let alive = app.launcher.status(execution).await?;
+    let age = now.duration_since(current.dispatched_at);
+
+    if run.state.is_terminal() {
+        // Cancelled: its container goes, then its slot.
+        match alive {
+            ContainerStatus::Alive => app.launcher.stop(execution).await?,
+            ContainerStatus::Gone { reason } => {
+                repairs.ended += usize::from(is_now(container_gone(app, execution, reason.as_deref()).await?));
+            }
+        }
+        return Ok(());
+    }
+    if let ContainerStatus::Gone { reason } = alive {
+        let relaunch_after = SignedDuration::from_secs(app.settings.relaunch_seconds);
+        if run.state == RunState::Pending && reason.is_none() && now < current.lease_until {
+            if age > relaunch_after {
+                relaunch(app, team, &run).await?;
+                repairs.relaunched += 1;
+            }
+        } else if age > relaunch_after {
+            repairs.ended += usize::from(is_now(container_gone(app, execution, reason.as_deref()).await?));
+        }
+        return Ok(());
+    }
+    if let Some((since, failure)) = overdue(&run, now) {
+        app.launcher.stop(execution).await?;
+        // Its end is told when the container is gone, so that two of one run are never alive at once. A container that
+        // does not go is given up: its agent is fenced off.
+        if now >= after(since, STOP_SECONDS) {
+            repairs.ended += usize::from(is_now(settle(app, execution, &failure, None).await?));
+        }
+    }
+    Ok(())
+}
+
+/// Why a live execution has to end, and since when, if it has to.
+fn overdue(run: &Run, now: Timestamp) -> Option<(Timestamp, Outcome)> {
+    let current = run.execution.as_ref()?;
+    let last_moment = after(current.deadline_at, limits::DEADLINE_GRACE_SECONDS);
+    if now >= last_moment {
+        let failure = Outcome::failed(FailureClass::NoReport, "past its deadline, and the agent did not report");
+        return Some((last_moment, failure));
+    }
+    if now < current.lease_until {
+        return None;
+    }
+    let failure = if current.claimed_at.is_some() {
+        Outcome::failed(FailureClass::AgentLost, "the agent has been silent for longer than its lease")
+    } else {
+        let message = format!("no agent claimed the run within {} s of its launch", limits::START_SECONDS);
+        Outcome::failed(FailureClass::NeverClaimed, message)
+    };
+    Some((current.lease_until, failure))
+}
+
+async fn relaunch(app: &App, team: &TeamId, run: &Run) -> Result<(), SweepError> {
+    let Some(request) = app.store.request(team, run.run_id).await? else { return Ok(()) };
+    let plan = app.plan(team).await?;
+    Ok(launch(app, run, &request, &plan).await?)
+}
+
+/// Seals and publishes what was not, and moves the mark up to which all is done.
+async fn sweep_ends(app: &App, row: &TeamRow, repairs: &mut Repairs) -> Result<(), SweepError> {
+    const ROUND: usize = 500;
+    let now = app.now();
+    // Younger ends are being completed by whoever brought them about.
+    let settled_before = after(now, -10);
+    let entries = app.store.ended_since(&row.team, row.swept_until, ROUND).await?;
+    let mut swept_until = row.swept_until;
+    let mut all_done = true;
+    for entry in entries {
+        let mut done = entry.owed.is_empty();
+        if !done && entry.ended_at < settled_before {
+            let still = complete(app, entry.run_id).await?;
+            repairs.completed += usize::from(still.len() < entry.owed.len());
+            done = still.is_empty();
+        }
+        all_done &= done && entry.ended_at < settled_before;
+        if all_done {
+            swept_until = Some(entry.ended_at);
+        }
+    }
+    if swept_until != row.swept_until {
+        // The plan may have changed meanwhile: take the row as it is now.
+        if let Some(current) = app.store.team(&row.team).await? {
+            app.store.put_team(&TeamRow { swept_until, ..current }).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn sweep_containers(app: &App, repairs: &mut Repairs) -> Result<(), SweepError> {
+    for execution in app.launcher.list().await? {
+        let owned = owns(app, execution).await?;
+        if !owned {
+            app.launcher.stop(execution).await?;
+            repairs.stopped += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the container of `execution` still has work to do. One that has just reported is about to end by itself.
+async fn owns(app: &App, execution: ExecutionId) -> Result<bool, SweepError> {
+    let Some(run) = app.store.run(execution.run).await? else { return Ok(false) };
+    if run.is_current(execution) {
+        return Ok(true);
+    }
+    let ended_at = run.execution.as_ref().filter(|current| current.number == execution.number).and_then(|e| e.ended_at);
+    Ok(ended_at.is_some_and(|at| app.now() < after(at, i64::try_from(limits::FINALISE_SECONDS).unwrap_or(10))))
+}
+
+fn is_now(settled: Settled) -> bool {
+    matches!(settled, Settled::Now(_))
+}
