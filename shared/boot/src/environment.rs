@@ -1,0 +1,60 @@
+//! What the embedded engine takes from its surroundings, read once.
+
+use std::path::PathBuf;
+
+use ozma_local::launcher::Host;
+
+/// A look-up of variables: the process's own, or a map in tests.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The variables of this process.
+#[expect(clippy::disallowed_methods, reason = "this crate is where the environment is read")]
+pub fn of_process(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// What agents may see of the machine: its programs.
+pub fn host(lookup: Lookup<'_>) -> Host {
+    const USUAL: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    Host {
+        path: lookup("PATH").unwrap_or_else(|| USUAL.to_owned()).into(),
+        home: lookup("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
+    }
+}
+
+/// Sockets at which Docker or Podman may listen, best first.
+pub fn container_engines(lookup: Lookup<'_>) -> Vec<PathBuf> {
+    let mut engines: Vec<PathBuf> = Vec::new();
+    if let Some(path) = lookup("DOCKER_HOST").as_deref().and_then(|host| host.strip_prefix("unix://")) {
+        engines.push(path.into());
+    }
+    engines.push("/var/run/docker.sock".into());
+    if let Some(folder) = lookup("XDG_RUNTIME_DIR") {
+        engines.push(PathBuf::from(folder).join("podman/podman.sock"));
+    }
+    engines.push("/run/podman/podman.sock".into());
+    engines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_engine_comes_first() {
+        let lookup = |name: &str| match name {
+            "DOCKER_HOST" => Some("unix:///tmp/docker.sock".to_owned()),
+            "XDG_RUNTIME_DIR" => Some("/run/user/1000".to_owned()),
+            _ => None,
+        };
+        let expected = [
+            "/tmp/docker.sock",
+            "/var/run/docker.sock",
+            "/run/user/1000/podman/podman.sock",
+            "/run/podman/podman.sock",
+        ];
+        assert_eq!(container_engines(&lookup), expected.map(PathBuf::from));
+        assert_eq!(container_engines(&|_| None).len(), 2);
+        assert!(host(&|_| None).home.is_none());
+    }
+}
