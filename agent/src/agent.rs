@@ -1,0 +1,326 @@
+//! An agent's life: claim, prepare, work, settle, report.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use ozma_domain::audit::event::Record;
+use ozma_domain::failure::FailureClass;
+use ozma_domain::limits::{PROCESSES_ROOM, STATUS_CHARS};
+use ozma_domain::mask::Masker;
+use ozma_domain::outcome::Outcome;
+use ozma_domain::protocol::{Assignment, Claim, Report};
+use ozma_domain::run::Isolation;
+use ozma_domain::state::{RunEvent, RunState};
+use ozma_domain::text;
+use ozma_domain::token::ExecutionToken;
+use rustix::process::DumpableBehavior;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::changes::Baseline;
+use crate::client::{CallError, Client, Heard};
+use crate::config::AgentConfig;
+use crate::harness::{self, Task};
+use crate::preflight::{Programs, preflight};
+use crate::processes::Processes;
+use crate::recorder::{Recorder, masked_outcome};
+use crate::segments::{Closed, Segments};
+use crate::stop::{Stop, Stopper};
+use crate::variables::Variables;
+use crate::workspace::Workspace;
+use crate::{clone, git, messages, setup, variables, watchdog};
+
+/// How long the changed files may be hashed: at the end of a run, and when it was stopped and time is short.
+const HASHING: Duration = Duration::from_secs(30);
+const HASHING_STOPPED: Duration = Duration::from_secs(1);
+
+/// What a set-up command left running gets at the end of a run that never reached its harness.
+const LEFTOVERS_GRACE: Duration = Duration::from_secs(1);
+
+/// Everything that the parts of an agent share.
+pub(crate) struct Agent {
+    pub(crate) config: AgentConfig,
+    pub(crate) assignment: Assignment,
+    pub(crate) workspace: Workspace,
+    pub(crate) client: Arc<Client>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) segments: Segments,
+    pub(crate) stop: Arc<Stopper>,
+    pub(crate) processes: Processes,
+    pub(crate) disk: watchdog::Disk,
+    pub(crate) started: Instant,
+    commands: AtomicU32,
+}
+
+/// Why a run ends before its harness says how.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    Failed(FailureClass, String),
+    /// Somebody asked; [`Stopper`] knows why.
+    Stopped,
+}
+
+/// Why an agent ends without having reported.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReported {
+    #[error("the agent could not start")]
+    Start(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the agent was told to stop before it had claimed its execution")]
+    Interrupted,
+    #[error("the execution could not be claimed")]
+    Claim(#[source] CallError),
+    #[error("stopped without a report")]
+    Lost(#[source] CallError),
+}
+
+impl NotReported {
+    /// Whether the execution was claimed.
+    pub fn had_begun(&self) -> bool {
+        matches!(self, Self::Lost(_))
+    }
+}
+
+/// Claims the execution, does its work and reports. Returns what was reported.
+pub async fn run(config: AgentConfig) -> Result<Outcome, NotReported> {
+    keep_to_oneself();
+    let agent = claim(config).await?;
+    let mut company = JoinSet::new();
+    company.spawn(watchdog::watch(agent.clone()));
+    company.spawn(watchdog::watch_deadline(agent.clone()));
+    company.spawn(watchdog::watch_disk(agent.clone()));
+    company.spawn(messages::deliver(agent.clone()));
+
+    let mut baseline = None;
+    let outcome = match work(&agent, &mut baseline).await {
+        Ok(outcome) => Some(outcome),
+        Err(Ending::Failed(class, message)) => Some(Outcome::failed(class, message)),
+        Err(Ending::Stopped) => None,
+    };
+    settle(&agent, outcome, baseline, company).await.map_err(NotReported::Lost)
+}
+
+impl Agent {
+    pub(crate) fn next_command(&self) -> u32 {
+        self.commands.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Where commands run: in the repository if there is exactly one, else beside them all.
+    fn cwd(&self) -> PathBuf {
+        match &self.assignment.repositories[..] {
+            [repository] => self.workspace.work().join(repository.url.directory()),
+            _ => self.workspace.work(),
+        }
+    }
+}
+
+impl Ending {
+    pub(crate) fn failed(class: FailureClass, message: impl Into<String>) -> Self {
+        Self::Failed(class, message.into())
+    }
+}
+
+/// The task runs as the same user: it must not read the agent's memory, nor share its terminal, nor leave processes
+/// behind that nobody knows. None of these is refused on a Linux of this decade; were one, the rest still holds.
+fn keep_to_oneself() {
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    // Refused when the launcher has made a session or a group already.
+    let _ = rustix::process::setsid();
+}
+
+async fn claim(config: AgentConfig) -> Result<Arc<Agent>, NotReported> {
+    let cannot = |err: Box<dyn std::error::Error + Send + Sync>| NotReported::Start(err);
+    let stop = Arc::new(Stopper::new());
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let signal = signal(kind).map_err(|err| cannot(err.into()))?;
+        tokio::spawn(obey(signal, stop.clone()));
+    }
+
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|err| cannot(err.to_string().into()))?;
+    let token = ExecutionToken::new(random);
+    let claim = Claim {
+        claim_token: config.claim_token.expose_secret().to_owned(),
+        execution_token: token.expose().to_owned(),
+        isolation: config.isolation,
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let heard = Heard { stop: stop.clone(), watched: watch::Sender::new(false), messages: Notify::new() };
+    let client = Client::new(&config.control, config.execution, token.clone(), config.limits.claim, heard);
+    let client = Arc::new(client.map_err(|err| cannot(err.into()))?);
+    let assignment = tokio::select! {
+        assignment = client.claim(&claim) => assignment.map_err(NotReported::Claim)?,
+        _ = stop.requested() => return Err(NotReported::Interrupted),
+    };
+
+    let recorder = Arc::new(Recorder::new(masker(&assignment, &token)));
+    let segments = Segments::start(client.clone(), recorder.clone(), stop.clone(), assignment.heartbeat_seconds);
+    // In a namespace of its own the limit counts the task alone; elsewhere all else that the user runs counts too.
+    let processes = match config.isolation {
+        Isolation::Process => u64::MAX,
+        Isolation::Bubblewrap | Isolation::Container | Isolation::Fargate => config.limits.processes + PROCESSES_ROOM,
+    };
+    let file_bytes = assignment.size.disk_mib << 20;
+    Ok(Arc::new(Agent {
+        workspace: Workspace::new(config.workspace.clone()),
+        client,
+        recorder,
+        segments,
+        stop,
+        processes: Processes::new(file_bytes, processes),
+        disk: watchdog::Disk::default(),
+        started: Instant::now(),
+        commands: AtomicU32::new(0),
+        config,
+        assignment,
+    }))
+}
+
+/// Every value that must not leave, the agent's own token among them.
+fn masker(assignment: &Assignment, token: &ExecutionToken) -> Masker {
+    let secrets = assignment.secrets.values().map(String::as_str);
+    let values = secrets.chain(git::passwords(&assignment.secrets)).chain([token.expose()]);
+    Masker::new(&values.map(SecretString::from).collect::<Vec<_>>())
+}
+
+async fn obey(mut signal: Signal, stop: Arc<Stopper>) {
+    while signal.recv().await.is_some() {
+        stop.request(Stop::Interrupted);
+    }
+}
+
+/// From the claim to the harness's last word. On a task of its own, so that a panic is an outcome too.
+async fn work(agent: &Arc<Agent>, baseline: &mut Option<Baseline>) -> Result<Outcome, Ending> {
+    let prepared = tokio::spawn(prepare(agent.clone())).await.map_err(|err| bug(&err))?;
+    let (programs, variables, before) = prepared?;
+    *baseline = Some(before);
+    tokio::spawn(run_harness(agent.clone(), programs, variables)).await.map_err(|err| bug(&err))?
+}
+
+fn bug(err: &tokio::task::JoinError) -> Ending {
+    tracing::error!("the agent panicked: {err}");
+    Ending::failed(FailureClass::AgentFailed, "the agent itself failed; this is a bug in Ozma, and its log says more")
+}
+
+async fn prepare(agent: Arc<Agent>) -> Result<(Programs, Variables, Baseline), Ending> {
+    agent.recorder.record(Record::State { state: RunState::Claimed }).await;
+    for notice in &agent.assignment.notices {
+        agent.recorder.record(Record::Notice { text: notice.clone() }).await;
+    }
+    harness::harness(agent.assignment.harness)?;
+    let programs = preflight(&agent)?;
+    let variables = variables::of_task(&agent.assignment, &agent.workspace, &agent.config.path, &programs.bash);
+    if let Some(name) = variables::invalid(&variables) {
+        let message =
+            format!("the variable \"{}\" has a name or a value that no process can be given", text::one_line(name));
+        return Err(Ending::failed(FailureClass::SetupFailed, message));
+    }
+    if let Some(git) = &programs.git
+        && !agent.assignment.repositories.is_empty()
+    {
+        clone::clone_all(&agent, git).await?;
+    }
+    setup::set_up(&agent, &programs, &agent.cwd(), &variables).await?;
+    let work = agent.workspace.work();
+    let baseline = blocking(move || Baseline::of(&work)).await?;
+    Ok((programs, variables, baseline))
+}
+
+async fn run_harness(agent: Arc<Agent>, programs: Programs, variables: Variables) -> Result<Outcome, Ending> {
+    let harness = harness::harness(agent.assignment.harness)?;
+    if let Err(err) = agent.client.start().await {
+        return Err(match err {
+            CallError::Refused { .. } => Ending::failed(FailureClass::AgentFailed, err.to_string()),
+            CallError::Stale | CallError::OutOfReach { .. } => Ending::Stopped,
+        });
+    }
+    agent.recorder.record(Record::State { state: RunState::InProgress }).await;
+    let task = Task { agent: &agent, programs: &programs, cwd: &agent.cwd(), variables: &variables };
+    harness.work(&task).await
+}
+
+/// Ends what is left, tells the rest of the story, and reports. `outcome` is none when the run was stopped.
+async fn settle(
+    agent: &Arc<Agent>,
+    outcome: Option<Outcome>,
+    baseline: Option<Baseline>,
+    mut company: JoinSet<()>,
+) -> Result<Outcome, CallError> {
+    match &outcome {
+        Some(_) => agent.processes.end_all(LEFTOVERS_GRACE).await,
+        None => {
+            agent.processes.end_all(Duration::ZERO).await;
+            // The answer may say that it was the user who stopped the run.
+            agent.segments.flush().await;
+        }
+    }
+    if let Some(Stop::Lost(err)) = agent.stop.reason() {
+        agent.recorder.close();
+        return Err(err);
+    }
+
+    if let Some(baseline) = baseline {
+        let patience = if agent.stop.reason().is_some() { HASHING_STOPPED } else { HASHING };
+        let work = agent.workspace.work();
+        for change in blocking(move || baseline.changes(&work, patience)).await.unwrap_or_default() {
+            agent.recorder.record(change).await;
+        }
+    }
+    let disk = watchdog::disk_after(agent).await;
+    // Whoever else records falls silent: the end is the last that is said.
+    company.shutdown().await;
+    watchdog::sample_now(agent).await;
+
+    let stopped = || agent.stop.reason().and_then(|stop| stop.outcome());
+    let outcome = match outcome {
+        // A task that ran into the end of the disk fails in its own words.
+        Some(Outcome::Failed { class: FailureClass::TaskFailed, message }) => {
+            disk.and_then(|stop| stop.outcome()).unwrap_or(Outcome::Failed { class: FailureClass::TaskFailed, message })
+        }
+        Some(outcome) => outcome,
+        None => stopped().unwrap_or_else(|| Outcome::failed(FailureClass::AgentFailed, "stopped for no reason")),
+    };
+    let outcome = shortened(masked_outcome(outcome, agent.recorder.masker()));
+    agent.recorder.record(Record::Ended { outcome: outcome.clone() }).await;
+    let Closed { last_segment, is_complete } = agent.segments.close().await;
+    let outcome = if is_complete {
+        outcome
+    } else {
+        Outcome::failed(
+            FailureClass::AgentFailed,
+            "the trail of the run could not be stored; the log of its agent says why",
+        )
+    };
+    let report = Report { outcome: outcome.clone(), last_segment };
+    agent.client.finish(&report).await?;
+    Ok(outcome)
+}
+
+fn shortened(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failed { class, message } => {
+            Outcome::Failed { class, message: text::shorten(&text::one_line(&message), STATUS_CHARS) }
+        }
+        other @ (Outcome::Succeeded { .. } | Outcome::Cancelled) => other,
+    }
+}
+
+/// A walk of the disk, beside the loop that reads output.
+async fn blocking<T: Send + 'static>(walk: impl FnOnce() -> T + Send + 'static) -> Result<T, Ending> {
+    tokio::task::spawn_blocking(walk).await.map_err(|err| bug(&err))
+}
+
+/// One word for a log line.
+pub(crate) fn word(outcome: &Outcome) -> &'static str {
+    match outcome.event() {
+        RunEvent::Succeeded => "succeeded",
+        RunEvent::Cancelled => "cancelled",
+        RunEvent::Failed => "failed",
+        _ => "error",
+    }
+}

@@ -1,0 +1,273 @@
+//! The `executions` API, called from inside. Every call is repeated until it is answered or the lease is over.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ozma_domain::id::ExecutionId;
+use ozma_domain::protocol::{Assignment, Claim, Messages, Reply, Report};
+use ozma_domain::text;
+use ozma_domain::token::ExecutionToken;
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::clock::chain;
+use crate::config::ControlUrl;
+use crate::stop::{Stop, Stopper};
+
+const CONNECT: Duration = Duration::from_secs(5);
+const TOTAL: Duration = Duration::from_secs(30);
+const PAUSE_FIRST: Duration = Duration::from_millis(200);
+const PAUSE_MOST: Duration = Duration::from_secs(5);
+
+/// Why a call was given up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    #[error("this execution is not the run's current one any more")]
+    Stale,
+    #[error("the control plane was out of reach for {seconds} s: {last}")]
+    OutOfReach { seconds: u64, last: String },
+    #[error("the control plane refused {call} with {status}: {detail}")]
+    Refused { call: String, status: u16, detail: String },
+}
+
+pub(crate) struct Client {
+    http: reqwest::Client,
+    /// `…/executions/<id>`.
+    base: String,
+    token: ExecutionToken,
+    lease: Mutex<Lease>,
+    heard: Heard,
+}
+
+/// What the control plane's answers ask for.
+pub(crate) struct Heard {
+    pub(crate) stop: std::sync::Arc<Stopper>,
+    pub(crate) watched: watch::Sender<bool>,
+    pub(crate) messages: Notify,
+}
+
+#[derive(Clone, Copy)]
+struct Lease {
+    answered_at: Instant,
+    length: Duration,
+}
+
+#[derive(Clone)]
+enum Body {
+    None,
+    Json(Bytes),
+    Gzip(Bytes),
+}
+
+impl Client {
+    /// `patience` is how long the claim is tried.
+    pub(crate) fn new(
+        control: &ControlUrl,
+        execution: ExecutionId,
+        token: ExecutionToken,
+        patience: Duration,
+        heard: Heard,
+    ) -> Result<Self, reqwest::Error> {
+        let builder = reqwest::Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_idle_timeout(Duration::from_secs(30))
+            .user_agent(concat!("ozma-agent/", env!("CARGO_PKG_VERSION")));
+        let (builder, origin) = match control {
+            ControlUrl::Http(url) if url.starts_with("https://") => (builder, url.as_str()),
+            // Loading the machine's certificates costs time and memory that a plain connection does not need.
+            ControlUrl::Http(url) => (builder.tls_certs_only([]), url.as_str()),
+            ControlUrl::Unix(path) => (builder.tls_certs_only([]).unix_socket(path.as_path()), "http://localhost"),
+        };
+        Ok(Self {
+            http: builder.build()?,
+            base: format!("{origin}/executions/{execution}"),
+            token,
+            lease: Mutex::new(Lease { answered_at: Instant::now(), length: patience }),
+            heard,
+        })
+    }
+
+    /// Trades the claim token for the work; from then on the lease runs.
+    pub(crate) async fn claim(&self, claim: &Claim) -> Result<Assignment, CallError> {
+        let body = Body::Json(to_json(claim));
+        let assignment: Assignment = self.call(Method::POST, "claim", body, false).await?;
+        let mut lease = self.lease.lock().expect("no panic while locked");
+        *lease = Lease { answered_at: Instant::now(), length: Duration::from_secs(assignment.lease_seconds) };
+        drop(lease);
+        self.heard.watched.send_replace(assignment.watched);
+        Ok(assignment)
+    }
+
+    pub(crate) async fn start(&self) -> Result<(), CallError> {
+        self.told(Method::POST, "start", Body::None).await
+    }
+
+    pub(crate) async fn put_segment(&self, number: u32, gzip: Bytes) -> Result<(), CallError> {
+        self.told(Method::PUT, &format!("segments/{number}"), Body::Gzip(gzip)).await
+    }
+
+    pub(crate) async fn put_output(&self, command: u32, part: u32, gzip: Bytes) -> Result<(), CallError> {
+        self.told(Method::PUT, &format!("outputs/{command}/{part}"), Body::Gzip(gzip)).await
+    }
+
+    pub(crate) async fn messages(&self, after: &str) -> Result<Messages, CallError> {
+        // Ids are the control plane's own; nothing in them needs escaping, and anything that does is left out.
+        let after: String = after.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.:".contains(*c)).collect();
+        self.call(Method::GET, &format!("messages?after={after}"), Body::None, true).await
+    }
+
+    pub(crate) async fn finish(&self, report: &Report) -> Result<(), CallError> {
+        self.told(Method::POST, "finish", Body::Json(to_json(report))).await
+    }
+
+    pub(crate) fn watched(&self) -> watch::Receiver<bool> {
+        self.heard.watched.subscribe()
+    }
+
+    pub(crate) async fn messages_wait(&self) {
+        self.heard.messages.notified().await;
+    }
+
+    async fn told(&self, method: Method, path: &str, body: Body) -> Result<(), CallError> {
+        let reply: Reply = self.call(method, path, body, true).await?;
+        if reply.cancelled {
+            self.heard.stop.request(Stop::Cancelled);
+        }
+        self.heard.watched.send_if_modified(|watched| std::mem::replace(watched, reply.watched) != reply.watched);
+        if reply.messages {
+            self.heard.messages.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Stale and out of reach mean the same to everybody who listens: stop at once.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+        authorized: bool,
+    ) -> Result<T, CallError> {
+        let answer = tokio::select! {
+            answer = self.attempts(&method, path, &body, authorized) => answer,
+            err = self.heard.stop.lost() => Err(err),
+        };
+        if let Err(err @ (CallError::Stale | CallError::OutOfReach { .. })) = &answer {
+            self.heard.stop.request(Stop::Lost(err.clone()));
+        }
+        answer
+    }
+
+    async fn attempts<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        path: &str,
+        body: &Body,
+        authorized: bool,
+    ) -> Result<T, CallError> {
+        let mut pause = PAUSE_FIRST;
+        let mut last = "no time left".to_owned();
+        for attempt in 1.. {
+            let lease = *self.lease.lock().expect("no panic while locked");
+            let left = lease.length.saturating_sub(lease.answered_at.elapsed());
+            if left.is_zero() {
+                return Err(CallError::OutOfReach { seconds: lease.length.as_secs(), last });
+            }
+            last = match self.attempt(method, path, body.clone(), authorized, left.min(TOTAL)).await {
+                Ok((status, answer)) if status.is_success() => match serde_json::from_slice(&answer) {
+                    Ok(answer) => {
+                        self.lease.lock().expect("no panic while locked").answered_at = Instant::now();
+                        return Ok(answer);
+                    }
+                    Err(err) => {
+                        let detail = format!("its answer cannot be read: {err}");
+                        return Err(CallError::Refused { call: name(method, path), status: status.as_u16(), detail });
+                    }
+                },
+                Ok((StatusCode::CONFLICT, _)) => return Err(CallError::Stale),
+                Ok((status, answer)) if is_refusal(status) => {
+                    let detail = text::shorten(&text::one_line(&text::printable(&answer)), 200);
+                    return Err(CallError::Refused { call: name(method, path), status: status.as_u16(), detail });
+                }
+                Ok((status, _)) => format!("{} answered with {}", name(method, path), status.as_u16()),
+                Err(err) => chain(&err.without_url()).to_string(),
+            };
+            if attempt == 1 {
+                tracing::warn!(call = name(method, path), "the control plane does not answer; trying again: {last}");
+            }
+            tokio::time::sleep(jittered(pause).min(left)).await;
+            pause = (pause * 2).min(PAUSE_MOST);
+        }
+        unreachable!("the loop ends with the lease")
+    }
+
+    async fn attempt(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Body,
+        authorized: bool,
+        timeout: Duration,
+    ) -> Result<(StatusCode, Bytes), reqwest::Error> {
+        let mut request = self.http.request(method.clone(), format!("{}/{path}", self.base)).timeout(timeout);
+        if authorized {
+            request = request.bearer_auth(self.token.expose());
+        }
+        request = match body {
+            Body::None => request,
+            Body::Json(bytes) => request.header("content-type", "application/json").body(bytes),
+            Body::Gzip(bytes) => request.header("content-type", "application/gzip").body(bytes),
+        };
+        let response = request.send().await?;
+        Ok((response.status(), response.bytes().await?))
+    }
+}
+
+/// An answer that another try does not change.
+fn is_refusal(status: StatusCode) -> bool {
+    !(status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT))
+}
+
+fn name(method: &Method, path: &str) -> String {
+    format!("{method} {path}")
+}
+
+fn to_json(value: &impl serde::Serialize) -> Bytes {
+    // The protocol's types have string keys and no maps of anything else, so this cannot fail.
+    Bytes::from(serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// Between half and all of `pause`, so that forty agents do not knock at the same moment.
+fn jittered(pause: Duration) -> Duration {
+    let mut random = [0];
+    // Without randomness the pause is merely longer.
+    let _ = getrandom::fill(&mut random);
+    pause / 2 + pause / 2 * u32::from(255 - random[0]) / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_final_and_everything_else_is_tried_again() {
+        let refusals: Vec<u16> = [400, 401, 404, 408, 413, 429, 500, 503]
+            .into_iter()
+            .filter(|code| is_refusal(StatusCode::from_u16(*code).unwrap()))
+            .collect();
+        assert_eq!(refusals, [400, 401, 404, 413]);
+    }
+
+    #[test]
+    fn jitter_stays_in_its_bounds() {
+        for _ in 0..100 {
+            let pause = jittered(Duration::from_secs(1));
+            assert!((Duration::from_millis(500)..=Duration::from_secs(1)).contains(&pause));
+        }
+    }
+}

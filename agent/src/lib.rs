@@ -1,0 +1,84 @@
+//! What runs inside the container: claims an execution, prepares its workspace, runs the harness, reports.
+//!
+//! The agent is one small process beside a task that nobody trusts. It owns every process that the task starts, however
+//! far they wander, and it owns the trail: what leaves goes through the `recorder`, masked, and from there in numbered
+//! segments to the control plane. It reads nothing of the outside but the five variables of
+//! [`ozma_domain::protocol::variable`] and `PATH`.
+//!
+//! Whatever ends a run early (a cancel, the deadline, a limit, SIGTERM, a lost lease) goes through `stop`: one place that
+//! is asked to stop, and many that listen.
+
+mod agent;
+mod changes;
+mod client;
+mod clock;
+mod clone;
+mod command;
+mod config;
+mod disk;
+mod git;
+mod harness;
+mod messages;
+mod output;
+mod pace;
+mod preflight;
+mod processes;
+mod recorder;
+mod segments;
+mod setup;
+mod stop;
+mod utf8;
+mod variables;
+mod watchdog;
+mod workspace;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+pub use crate::agent::{NotReported, run};
+pub use crate::config::{AgentConfig, ControlUrl, InvalidConfig, Limits};
+
+/// Longer than any run.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The whole life of an agent process. `lookup` reads a variable. The caller has set up `tracing`.
+///
+/// Exit codes: 0 when the outcome was reported, whatever it was; 1 when there was no work to be had; 2 when the agent
+/// stopped without a report, because another execution is, or may be, at work.
+pub fn main_from(lookup: impl Fn(&str) -> Option<String>) -> ExitCode {
+    let config = match AgentConfig::read(lookup) {
+        Ok(config) => config,
+        Err(err) => {
+            tracing::error!("the agent was started wrongly: {err}");
+            return ExitCode::from(1);
+        }
+    };
+    block_on(config)
+}
+
+/// Runs an agent on a runtime of its own: one thread, as forty agents share a laptop.
+pub fn block_on(config: AgentConfig) -> ExitCode {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    // The first thread for blocking work stays: when a task has used up all there are, no other could be had.
+    let runtime = match builder.enable_all().max_blocking_threads(4).thread_keep_alive(FOREVER).build() {
+        Ok(runtime) => runtime,
+        Err(err) => {
+            tracing::error!("the agent could not start: {err}");
+            return ExitCode::from(1);
+        }
+    };
+    runtime.spawn_blocking(|| ());
+    let ended = runtime.block_on(run(config));
+    // A walk of a large tree may still be under way; nobody waits for it.
+    runtime.shutdown_background();
+    match ended {
+        Ok(outcome) => {
+            tracing::info!(outcome = agent::word(&outcome), "reported");
+            ExitCode::SUCCESS
+        }
+        Err(err) => {
+            tracing::error!("{}", clock::chain(&err));
+            ExitCode::from(if err.had_begun() { 2 } else { 1 })
+        }
+    }
+}

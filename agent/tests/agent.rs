@@ -1,0 +1,635 @@
+//! Whole lives of agents, each a process of its own against a control plane in this one.
+
+#![expect(clippy::disallowed_methods, reason = "tests read the clock and their own environment")]
+
+mod control;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use ozma_agent::AgentConfig;
+use ozma_domain::failure::FailureClass;
+use ozma_domain::harness::HarnessKind;
+use ozma_domain::id::{ExecutionId, RunId};
+use ozma_domain::outcome::Outcome;
+use ozma_domain::plan::Size;
+use ozma_domain::protocol::{Assignment, Message, Reply, Report};
+use ozma_domain::repository::Repository;
+use rustix::process::{Pid, Signal};
+use sha2::{Digest as _, Sha256};
+use tokio::process::{Child, Command};
+
+use control::{Control, Trouble};
+
+const SECRET: &str = "hunter22-of-the-forest";
+
+/// Not a test: the agent's process, started by the tests with this very binary.
+#[test]
+fn agent_process() {
+    let lookup = |name: &str| std::env::var(name).ok();
+    let Some(grace) = lookup("OZ_TEST_GRACE_MS") else { return };
+    let number = |text: Option<String>| text.unwrap().parse().unwrap();
+    let mut config = AgentConfig::read(lookup).unwrap();
+    config.limits.task_grace = Duration::from_millis(grace.parse().unwrap());
+    config.limits.processes = number(lookup("OZ_TEST_PROCESSES"));
+    config.limits.setup_command = Duration::from_millis(number(lookup("OZ_TEST_SETUP_MS")));
+    config.limits.drain = Duration::from_millis(500);
+    let ended = ozma_agent::block_on(config);
+    let code = [0, 1, 2].into_iter().find(|code| ended == ExitCode::from(*code)).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the test harness would exit with 0")]
+    std::process::exit(i32::from(code));
+}
+
+/// What goes wrong, given a call and how often it was made.
+type Plan = Box<dyn FnMut(&str, usize) -> Trouble + Send>;
+
+/// An agent that is to be.
+struct Story {
+    folder: tempfile::TempDir,
+    assignment: Assignment,
+    plan: Plan,
+    processes: u64,
+    setup: Duration,
+    path: String,
+    transport: Transport,
+}
+
+enum Transport {
+    Unix,
+    Tcp,
+}
+
+/// An agent at work.
+struct Running {
+    folder: tempfile::TempDir,
+    control: Control,
+    child: Child,
+}
+
+/// An agent that was.
+struct Told {
+    /// Holds the workspace.
+    folder: tempfile::TempDir,
+    control: Control,
+    exit_code: i32,
+}
+
+impl Story {
+    fn of(task: &str) -> Self {
+        let run_id = RunId::new(1, [7; 10]);
+        let assignment = Assignment {
+            run_id,
+            execution_id: ExecutionId::new(run_id, 1),
+            attempt: 1,
+            team: "local".parse().unwrap(),
+            prompt: task.to_owned(),
+            harness: HarnessKind::Shell,
+            notices: Vec::new(),
+            repositories: Vec::new(),
+            setup_commands: Vec::new(),
+            variables: BTreeMap::new(),
+            secrets: BTreeMap::from([("SECRET".to_owned(), SECRET.to_owned())]),
+            size: Size { vcpus: 2, memory_mib: 4096, disk_mib: 4096 },
+            deadline_at: Timestamp::now() + SignedDuration::from_secs(300),
+            heartbeat_seconds: 15,
+            lease_seconds: 60,
+            watched: true,
+        };
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            folder,
+            assignment,
+            plan: Box::new(|_, _| Trouble::None),
+            processes: 1000,
+            setup: Duration::from_secs(60),
+            path: std::env::var("PATH").unwrap(),
+            transport: Transport::Unix,
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Assignment)) -> Self {
+        change(&mut self.assignment);
+        self
+    }
+
+    fn troubled(mut self, plan: impl FnMut(&str, usize) -> Trouble + Send + 'static) -> Self {
+        self.plan = Box::new(plan);
+        self
+    }
+
+    fn repository(self, path: &Path, reference: Option<&str>) -> Self {
+        let url = format!("file://{}", path.display()).parse().unwrap();
+        let reference = reference.map(|text| text.parse().unwrap());
+        self.with(|assignment| assignment.repositories.push(Repository { url, reference }))
+    }
+
+    fn begin(self) -> Running {
+        let workspace = self.folder.path().join("workspace");
+        let execution = self.assignment.execution_id.to_string();
+        let control = Control::new(self.folder.path(), self.assignment, self.plan);
+        let control_url = match self.transport {
+            Transport::Unix => format!("unix:{}", control.socket.display()),
+            Transport::Tcp => format!("http://{}", control.address),
+        };
+        let mut agent = Command::new(std::env::current_exe().unwrap());
+        agent.args(["--exact", "agent_process", "--nocapture"]).env_clear().kill_on_drop(true);
+        agent.stdin(Stdio::null()).stdout(Stdio::null());
+        let variables = [
+            ("PATH", self.path),
+            ("HOST_ONLY", "must not be seen".to_owned()),
+            ("OZ_CONTROL_URL", control_url),
+            ("OZ_EXECUTION_ID", execution),
+            ("OZ_CLAIM_TOKEN", "ozc_claim".to_owned()),
+            ("OZ_WORKSPACE", workspace.display().to_string()),
+            ("OZ_ISOLATION", "process".to_owned()),
+            ("OZ_TEST_GRACE_MS", "1000".to_owned()),
+            ("OZ_TEST_PROCESSES", self.processes.to_string()),
+            ("OZ_TEST_SETUP_MS", self.setup.as_millis().to_string()),
+        ];
+        let child = agent.envs(variables).spawn().unwrap();
+        Running { folder: self.folder, control, child }
+    }
+
+    async fn told(self) -> Told {
+        self.begin().told().await
+    }
+}
+
+impl Running {
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// The report alone, of an agent whose trail does not end as it should.
+    async fn report(mut self) -> Report {
+        self.child.wait().await.unwrap();
+        self.control.report().expect("there is a report")
+    }
+
+    async fn told(mut self) -> Told {
+        let limit = Duration::from_secs(120);
+        let status = tokio::time::timeout(limit, self.child.wait()).await.expect("the agent ends").unwrap();
+        let told = Told { folder: self.folder, control: self.control, exit_code: status.code().unwrap() };
+        // Whatever the story, these hold.
+        assert!(!told.control.was_told(SECRET), "the secret has left");
+        if let Some(report) = told.control.report() {
+            assert_eq!(told.exit_code, 0);
+            assert_eq!(report.last_segment, told.control.last_segment());
+            let ended = told.control.events().pop().unwrap();
+            assert_eq!(ended["type"], "ended");
+            assert_eq!(serde_json::from_value::<Outcome>(ended).unwrap(), report.outcome);
+        }
+        told
+    }
+}
+
+impl Told {
+    fn outcome(&self) -> Outcome {
+        self.control.report().expect("there is a report").outcome
+    }
+
+    #[track_caller]
+    fn succeeded(&self, summary: &str) {
+        assert_eq!(self.outcome(), Outcome::Succeeded { summary: summary.to_owned() });
+    }
+
+    #[track_caller]
+    fn failed(&self, expected: FailureClass, words: &str) {
+        match self.outcome() {
+            Outcome::Failed { class, message } => {
+                assert_eq!(class, expected, "{message}");
+                assert!(message.contains(words), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn output(&self) -> String {
+        self.control.texts("output", "text").concat()
+    }
+
+    fn workspace(&self) -> PathBuf {
+        self.folder.path().join("workspace")
+    }
+
+    /// No process works in the workspace any more.
+    #[track_caller]
+    fn nobody_left(&self) {
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            if let Ok(cwd) = std::fs::read_link(entry.path().join("cwd")) {
+                assert!(!cwd.starts_with(self.folder.path()), "{} is still there", entry.path().display());
+            }
+        }
+    }
+}
+
+/// A repository with the branches `main` and `dev`. Returns the commit that `main` began with.
+fn repository(path: &Path) -> String {
+    let script = r#"
+        git init -q -b main "$1"; cd "$1"
+        git config user.name t; git config user.email t@example.com
+        echo one > file; git add .; git commit -qm one
+        git checkout -qb dev; echo dev > file; git commit -qam dev
+        git checkout -q main; echo two > file; git commit -qam two
+        git rev-parse main~1
+    "#;
+    let mut bash = std::process::Command::new("bash");
+    let output = bash.args(["-ec", script, "-"]).arg(path).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[tokio::test]
+async fn a_task_that_succeeds_is_told_from_claim_to_end() {
+    let told = Story::of("echo hello > new.txt; echo done; echo aside >&2")
+        .with(|assignment| assignment.notices.push("no container engine".to_owned()))
+        .told()
+        .await;
+    told.succeeded("done");
+    assert!(told.control.started());
+    let kinds: Vec<String> =
+        told.control.events().iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect();
+    let mut expected = vec!["state", "notice", "state", "command.started", "output", "output", "command.ended"];
+    expected.extend(["file", "resources", "ended"]);
+    assert_eq!(kinds, expected);
+    assert_eq!(told.control.texts("state", "state"), ["CLAIMED", "INPROGRESS"]);
+    assert_eq!(told.control.texts("file", "path"), ["new.txt"]);
+    let ended = &told.control.events()[6];
+    assert_eq!((&ended["exit_code"], &ended["stdout"]["bytes"]), (&0.into(), &5.into()));
+    assert_eq!(ended["stdout"]["sha256"], hex::encode(Sha256::digest("done\n")));
+}
+
+#[tokio::test]
+async fn the_exit_code_is_the_outcome() {
+    let told = Story::of("echo broken >&2; exit 3").told().await;
+    told.failed(FailureClass::TaskFailed, "the task failed with exit code 3: broken");
+}
+
+#[tokio::test]
+async fn a_task_sees_its_own_variables_and_nothing_of_the_hosts() {
+    let told = Story::of("compgen -e | sort | tr '\\n' ' '; echo; echo $OZ_ATTEMPT $GREETING $IS_SANDBOX; pwd; git config --get-all safe.directory")
+        .with(|assignment| drop(assignment.variables.insert("GREETING".to_owned(), "hi".to_owned())))
+        .told()
+        .await;
+    let output = told.output();
+    let lines: Vec<&str> = output.lines().collect();
+    assert_eq!(
+        lines[0].trim(),
+        "GH_PROMPT_DISABLED GIT_CONFIG_COUNT GIT_CONFIG_KEY_0 GIT_CONFIG_KEY_1 GIT_CONFIG_VALUE_0 GIT_CONFIG_VALUE_1 \
+         GIT_TERMINAL_PROMPT GREETING HOME IS_SANDBOX LANG LOGNAME OZ_ATTEMPT OZ_EXECUTION_ID OZ_HARNESS OZ_MESSAGES \
+         OZ_RUN_ID PATH PWD SECRET SHELL SHLVL TERM TMPDIR USER"
+    );
+    assert_eq!(lines[1], "1 hi 1");
+    assert_eq!(Path::new(lines[2]), told.workspace().join("work"));
+    assert_eq!(lines[3], "*");
+}
+
+#[tokio::test]
+async fn nul_and_invalid_utf8_are_harmless() {
+    let told = Story::of(r"printf 'a\0b\xff\xfec\n'; printf '\xc3'; sleep 0.3; printf '\xa4\n'").told().await;
+    assert_eq!(told.output(), "ab\u{fffd}\u{fffd}c\nä\n");
+    let ended = told.control.events().into_iter().find(|event| event["type"] == "command.ended").unwrap();
+    assert_eq!(ended["stdout"]["sha256"], hex::encode(Sha256::digest(b"a\0b\xff\xfec\n\xc3\xa4\n")));
+}
+
+#[tokio::test]
+async fn a_flood_of_output_keeps_its_head_and_tail_whole() {
+    let told = Story::of("seq 40000000 | head -c 100000000; echo; echo the end").told().await;
+    told.succeeded(
+        &told.output().lines().rev().take(10).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"),
+    );
+    let events = told.control.events();
+    let find = |kind: &str| events.iter().find(|event| event["type"] == kind).unwrap();
+    let (skipped, ended) = (find("output.skipped"), find("command.ended"));
+    assert_eq!(ended["stdout"]["bytes"], 100_000_009);
+    let output = told.output();
+    assert!(output.starts_with("1\n2\n3\n") && output.ends_with("\nthe end\n"));
+    assert_eq!(output.len(), (1024 + 64) * 1024);
+    let middle = told.control.middle(1);
+    assert_eq!(skipped["kept_bytes"], middle.len());
+    assert_eq!(middle.len(), 64 * 1024 * 1024);
+    assert_eq!(skipped["dropped_bytes"], 100_000_009 - middle.len() - output.len());
+    let whole: String = (1..10_000_000).map(|number| format!("{number}\n")).collect();
+    assert_eq!(&whole.as_bytes()[..1 << 20], &output.as_bytes()[..1 << 20]);
+    assert!(middle == whole.as_bytes()[1 << 20..][..middle.len()]);
+}
+
+#[tokio::test]
+async fn a_daemon_that_holds_the_output_open_does_not_hang_the_run() {
+    let told =
+        Story::of("sleep 600 & setsid sleep 600 & (trap '' TERM; while :; do sleep 1; done) & echo gone").told().await;
+    told.succeeded("gone");
+    told.nobody_left();
+}
+
+#[tokio::test]
+async fn a_task_that_ignores_sigterm_ends_at_its_deadline() {
+    let told = Story::of("trap '' TERM; echo armed; while :; do sleep 0.1; done")
+        .with(|assignment| assignment.deadline_at = Timestamp::now() + SignedDuration::from_secs(3))
+        .told()
+        .await;
+    told.failed(FailureClass::DeadlineReached, "stopped at its deadline of ");
+    told.nobody_left();
+}
+
+#[tokio::test]
+async fn a_task_that_forks_forever_is_ended() {
+    let mut story = Story::of("trap '' TERM; bomb() { bomb & bomb & wait; }; bomb");
+    story.processes = 150;
+    let told = story.told().await;
+    told.failed(FailureClass::OutOfMemory, "the task started more than 150 processes and threads");
+    told.nobody_left();
+}
+
+#[tokio::test]
+async fn a_task_that_takes_too_much_memory_is_ended() {
+    let told = Story::of("x=$(head -c 100M /dev/zero | tr '\\0' x); sleep 600")
+        .with(|assignment| assignment.size.memory_mib = 64)
+        .told()
+        .await;
+    told.failed(FailureClass::OutOfMemory, "more than the 64 MiB of memory of its plan");
+}
+
+#[tokio::test]
+async fn a_task_that_fills_the_disk_is_ended() {
+    let many = "for i in {1..60}; do head -c 1M /dev/zero > file$i; done; sleep 600";
+    let one = "head -c 60M /dev/zero > file";
+    for task in [many, one] {
+        let told = Story::of(task).with(|assignment| assignment.size.disk_mib = 20).told().await;
+        told.failed(FailureClass::DiskFull, "more than the 20 MiB of disk of its plan");
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_deletes_its_workspace_ends_in_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    repository(&folder.path().join("web"));
+    let told = Story::of("rm -rf \"$(dirname \"$OZ_MESSAGES\")\"; echo deleted")
+        .repository(&folder.path().join("web"), None)
+        .told()
+        .await;
+    told.succeeded("deleted");
+    assert_eq!(told.control.texts("file", "change"), ["deleted"]);
+}
+
+#[tokio::test]
+async fn a_secret_never_leaves_however_it_is_printed() {
+    let (start, end) = SECRET.split_at(7);
+    let script = format!(
+        "printf '%s' '{start}'; sleep 0.5; printf '%s\\n' '{end}'; echo \"$SECRET\" >&2; touch \"x-$SECRET\"
+         yes \"$SECRET\" | head -c 9000000; printf '%s' \"$SECRET\" | base64; exit 1"
+    );
+    // The text of the script names its halves alone, and is not part of the trail.
+    let told =
+        Story::of(&script).with(|assignment| assignment.setup_commands.push("echo $SECRET".to_owned())).told().await;
+    assert!(told.output().starts_with("***\n"));
+    let skipped = told.control.events().into_iter().find(|event| event["type"] == "output.skipped").unwrap();
+    assert_eq!(skipped["kept_sha256"], hex::encode(Sha256::digest(told.control.middle(2))));
+    assert!(!told.control.was_told("aHVudGVyMjItb2YtdGhlLWZvcmVzd"));
+    assert!(told.control.was_told("x-***"));
+}
+
+#[tokio::test]
+async fn a_stale_execution_stops_at_once_and_says_nothing() {
+    let story = Story::of("trap '' TERM; echo running; while :; do sleep 0.1; done");
+    let told =
+        story.troubled(|call, _| if call == "segments/2" { Trouble::Before(409) } else { Trouble::None }).told().await;
+    assert_eq!(told.exit_code, 2);
+    assert_eq!(told.control.calls("finish"), 0);
+    told.nobody_left();
+}
+
+#[tokio::test]
+async fn a_lost_lease_stops_the_task() {
+    let told = Story::of("echo running; sleep 600")
+        .with(|assignment| assignment.lease_seconds = 2)
+        .troubled(|call, _| if call.starts_with("segments") { Trouble::Before(503) } else { Trouble::None })
+        .told()
+        .await;
+    assert_eq!((told.exit_code, told.control.calls("finish")), (2, 0));
+    told.nobody_left();
+}
+
+#[tokio::test]
+async fn a_claim_that_is_refused_is_the_end() {
+    let told = Story::of("true").troubled(|_, _| Trouble::Before(409)).told().await;
+    assert_eq!((told.exit_code, told.control.calls("claim")), (1, 1));
+}
+
+#[tokio::test]
+async fn every_answer_lost_once_changes_nothing() {
+    let told = Story::of("echo one; sleep 1; seq 300000; echo two")
+        .troubled(|_, times| if times == 1 { Trouble::After(500) } else { Trouble::None })
+        .told()
+        .await;
+    assert!(told.output().starts_with("one\n1\n2\n") && told.output().ends_with("300000\ntwo\n"));
+    assert_eq!(told.control.calls("segments/1"), 2);
+    assert_eq!(told.control.calls("finish"), 2);
+}
+
+#[tokio::test]
+async fn sigterm_loses_no_tail() {
+    let running = Story::of("trap 'echo last words; exit 0' TERM; echo ready; while :; do sleep 0.05; done").begin();
+    running.control.output_holds("ready").await;
+    running.signal(Signal::TERM);
+    let told = running.told().await;
+    told.failed(FailureClass::Interrupted, "the platform stopped the agent");
+    assert!(told.output().ends_with("last words\n"), "{}", told.output());
+}
+
+#[tokio::test]
+async fn a_cancel_ends_the_task() {
+    let running = Story::of("echo ready; sleep 600").with(|assignment| assignment.heartbeat_seconds = 1).begin();
+    running.control.output_holds("ready").await;
+    running.control.reply_with(Reply { cancelled: true, ..Reply::default() });
+    let told = running.told().await;
+    assert_eq!(told.outcome(), Outcome::Cancelled);
+    told.nobody_left();
+}
+
+#[tokio::test]
+async fn sigterm_after_a_cancel_is_a_cancel() {
+    let running = Story::of("echo ready; sleep 600").begin();
+    running.control.output_holds("ready").await;
+    running.control.reply_with(Reply { cancelled: true, ..Reply::default() });
+    running.signal(Signal::TERM);
+    assert_eq!(running.told().await.outcome(), Outcome::Cancelled);
+}
+
+#[tokio::test]
+async fn a_message_reaches_the_task() {
+    let running = Story::of("echo ready; until [ -s \"$OZ_MESSAGES\" ]; do sleep 0.05; done; cat \"$OZ_MESSAGES\"")
+        .with(|assignment| assignment.heartbeat_seconds = 1)
+        .begin();
+    running.control.output_holds("ready").await;
+    running.control.reply_with(Reply { watched: true, ..Reply::default() });
+    let message = Message {
+        id: "m1".to_owned(),
+        sent_at: Timestamp::UNIX_EPOCH,
+        from: "ann".to_owned(),
+        text: "please stop".to_owned(),
+    };
+    running.control.send_message(message);
+    let told = running.told().await;
+    assert!(told.output().contains(r#""text":"please stop""#));
+    assert_eq!(told.control.texts("message", "from"), ["ann"]);
+}
+
+#[tokio::test]
+async fn the_first_set_up_command_that_fails_ends_the_run() {
+    let told = Story::of("echo never")
+        .with(|assignment| assignment.setup_commands = ["echo $CI", "exit 1", "echo never"].map(str::to_owned).to_vec())
+        .told()
+        .await;
+    told.failed(FailureClass::SetupFailed, "set-up command 2 of 3 failed with exit code 1: exit 1");
+    assert_eq!(told.output(), "true\n");
+    assert!(!told.control.started());
+}
+
+#[tokio::test]
+async fn a_set_up_command_has_its_time_and_may_leave_a_service() {
+    let mut story = Story::of("echo never").with(|assignment| {
+        assignment.setup_commands = vec!["sleep 600 >/dev/null 2>&1 &".to_owned(), "sleep 600".to_owned()]
+    });
+    story.setup = Duration::from_secs(2);
+    let told = story.told().await;
+    told.failed(FailureClass::SetupFailed, "set-up command 2 of 2 did not end within 2 s: sleep 600");
+    told.nobody_left();
+
+    let told = Story::of("kill -0 \"$(cat ../service)\" && echo alive")
+        .with(|assignment| {
+            assignment.setup_commands = vec!["sleep 600 >/dev/null 2>&1 & echo $! > ../service".to_owned()]
+        })
+        .told()
+        .await;
+    told.succeeded("alive");
+    told.nobody_left();
+}
+
+#[tokio::test]
+async fn repositories_are_cloned_side_by_side_at_what_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (web, api, old) = (folder.path().join("web"), folder.path().join("api"), folder.path().join("old"));
+    repository(&web);
+    repository(&api);
+    let commit = repository(&old);
+    if rustix::process::getuid().is_root() {
+        // Somebody else's repository is no obstacle.
+        let chown = std::process::Command::new("chown").arg("-R").arg("12345:12345").arg(&web).status().unwrap();
+        assert!(chown.success());
+    }
+    let told = Story::of("cat web/file api/file old/file; git -C old rev-parse HEAD; git -C web branch --show-current; echo x >> api/file")
+        .repository(&web, None)
+        .repository(&api, Some("dev"))
+        .repository(&old, Some(&commit))
+        .told()
+        .await;
+    assert!(told.output().ends_with(&format!("two\ndev\none\n{commit}\nmain\n")), "{}", told.output());
+    assert_eq!(told.control.texts("file", "path"), ["api/file"]);
+}
+
+#[tokio::test]
+async fn one_repository_is_where_the_task_works() {
+    let folder = tempfile::tempdir().unwrap();
+    repository(&folder.path().join("web"));
+    let story = Story::of("cat file; git log -1 --format=%s").repository(&folder.path().join("web"), None);
+    story.told().await.succeeded("two\ntwo");
+}
+
+#[tokio::test]
+async fn a_clone_that_fails_says_which_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let web = folder.path().join("web");
+    repository(&web);
+    let url = |story: Story, url: &str| {
+        let url = url.parse().unwrap();
+        story.with(|assignment| assignment.repositories.push(Repository { url, reference: None }))
+    };
+    let story = || Story::of("echo never");
+    let absent = "0123456789012345678901234567890123456789";
+    for (story, expected) in [
+        (story().repository(&web, Some("nope")), "branch or tag \"nope\" does not exist in file:///".to_owned()),
+        (story().repository(&web, Some(absent)), format!("commit {absent} does not exist in file:///")),
+        (story().repository(Path::new("/no/such"), None), "there is no git repository at /no/such".to_owned()),
+        (
+            story().repository(&web, None).repository(&web, None),
+            "would both be cloned into the folder \"web\"".to_owned(),
+        ),
+        (url(story(), "https://127.0.0.1:1/a/b"), "127.0.0.1 cannot be reached".to_owned()),
+        (url(story(), "git@127.0.0.1:a/b"), "git@127.0.0.1:a/b".to_owned()),
+    ] {
+        let told = story.told().await;
+        told.failed(FailureClass::SetupFailed, &expected);
+        assert!(!told.control.started());
+    }
+}
+
+#[tokio::test]
+async fn a_harness_that_is_not_there_yet_is_said_so() {
+    let told = Story::of("x").with(|assignment| assignment.harness = HarnessKind::Claude).told().await;
+    told.failed(FailureClass::AgentFailed, "\"claude\" is not available yet");
+}
+
+#[tokio::test]
+async fn a_control_plane_may_be_far_away() {
+    let mut story = Story::of("echo hello");
+    story.transport = Transport::Tcp;
+    story.told().await.succeeded("hello");
+}
+
+#[tokio::test]
+async fn an_image_without_the_tools_is_said_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut story = Story::of("echo never");
+    story.path = folder.path().display().to_string();
+    story
+        .told()
+        .await
+        .failed(FailureClass::ImageUnusable, "this image has no bash; use an image with bash, git and coreutils");
+
+    let bash =
+        std::env::split_paths(&std::env::var("PATH").unwrap()).map(|path| path.join("bash")).find(|path| path.exists());
+    std::os::unix::fs::symlink(bash.unwrap(), folder.path().join("bash")).unwrap();
+    let mut story = Story::of("echo never").repository(Path::new("/no/such"), None);
+    story.path = folder.path().display().to_string();
+    story.told().await.failed(FailureClass::ImageUnusable, "this image has no git");
+}
+
+#[tokio::test]
+async fn a_silent_task_still_beats() {
+    let told = Story::of("sleep 3.5")
+        .with(|assignment| {
+            assignment.watched = false;
+            assignment.heartbeat_seconds = 1;
+        })
+        .told()
+        .await;
+    assert!(told.control.last_segment() >= 3);
+}
+
+#[tokio::test]
+async fn a_trail_that_is_refused_is_the_agents_failure() {
+    let told = Story::of("echo x; sleep 600")
+        .troubled(|call, _| if call == "segments/2" { Trouble::Before(413) } else { Trouble::None })
+        .begin()
+        .report()
+        .await;
+    assert_eq!(told.last_segment, 1);
+    let Outcome::Failed { class, message } = told.outcome else { panic!("{told:?}") };
+    assert_eq!(
+        (class, message.as_str()),
+        (FailureClass::AgentFailed, "the trail of the run could not be stored; the log of its agent says why")
+    );
+}
+
+#[tokio::test]
+async fn the_agents_own_token_is_out_of_the_tasks_reach() {
+    // Root reads everything, so that this says something for everybody else alone.
+    let told = Story::of("cat /proc/$PPID/environ | tr '\\0' '\\n'; head -c 1 /proc/$PPID/mem; true").told().await;
+    let is_root = rustix::process::getuid().is_root();
+    assert!(is_root || !told.output().contains("OZ_CLAIM_TOKEN"), "{}", told.output());
+}

@@ -1,0 +1,250 @@
+//! A control plane in one process: it hands out one execution and remembers everything that its agent sends.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path as UrlPath, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post, put};
+use ozma_domain::protocol::{Assignment, Claim, Message, Messages, Reply, Report};
+use serde_json::Value;
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+/// What goes wrong with a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trouble {
+    None,
+    /// Answered so, and not heard.
+    Before(u16),
+    /// Heard, but the answer is this: a lost reply.
+    After(u16),
+}
+
+type Plan = Box<dyn FnMut(&str, usize) -> Trouble + Send>;
+
+pub(crate) struct Control {
+    /// The same routes on a socket and on loopback.
+    pub(crate) socket: PathBuf,
+    pub(crate) address: SocketAddr,
+    heard: Arc<Heard>,
+}
+
+struct Heard {
+    assignment: Assignment,
+    records: Mutex<Records>,
+    plan: Mutex<Plan>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Records {
+    token: Option<String>,
+    reply: Reply,
+    messages: Vec<Message>,
+    started: bool,
+    segments: BTreeMap<u32, Vec<u8>>,
+    parts: BTreeMap<(u32, u32), Vec<u8>>,
+    report: Option<Report>,
+    /// Every call, and how often.
+    calls: BTreeMap<String, usize>,
+    /// Every body, unpacked.
+    bodies: Vec<Vec<u8>>,
+}
+
+impl Control {
+    pub(crate) fn new(
+        folder: &Path,
+        assignment: Assignment,
+        plan: impl FnMut(&str, usize) -> Trouble + Send + 'static,
+    ) -> Self {
+        let heard = Arc::new(Heard {
+            assignment,
+            records: Mutex::default(),
+            plan: Mutex::new(Box::new(plan)),
+            changed: watch::Sender::new(()),
+        });
+        let router = Router::new()
+            .route("/executions/{id}/claim", post(claim))
+            .route("/executions/{id}/start", post(start))
+            .route("/executions/{id}/segments/{n}", put(segment))
+            .route("/executions/{id}/outputs/{command}/{part}", put(part))
+            .route("/executions/{id}/messages", get(messages))
+            .route("/executions/{id}/finish", post(finish))
+            .layer(DefaultBodyLimit::max(1024 * 1024))
+            .with_state(heard.clone());
+        let socket = folder.join("control.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        let address = tcp.local_addr().unwrap();
+        let tcp = tokio::net::TcpListener::from_std(tcp).unwrap();
+        let router_of_tcp = router.clone();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        tokio::spawn(async move { axum::serve(tcp, router_of_tcp).await.unwrap() });
+        Self { socket, address, heard }
+    }
+
+    pub(crate) fn reply_with(&self, reply: Reply) {
+        self.heard.records.lock().unwrap().reply = reply;
+    }
+
+    pub(crate) fn send_message(&self, message: Message) {
+        let mut records = self.heard.records.lock().unwrap();
+        records.messages.push(message);
+        records.reply.messages = true;
+    }
+
+    /// Returns once the output so far holds `text`.
+    pub(crate) async fn output_holds(&self, text: &str) {
+        let mut changed = self.heard.changed.subscribe();
+        while !self.texts("output", "text").concat().contains(text) {
+            changed.changed().await.unwrap();
+        }
+    }
+
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let records = self.heard.records.lock().unwrap();
+        let lines: Vec<u8> = records.segments.values().flat_map(|gzip| unpack(gzip)).collect();
+        String::from_utf8(lines).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The member `name` of every event of a kind.
+    pub(crate) fn texts(&self, kind: &str, name: &str) -> Vec<String> {
+        let of_kind =
+            |event: &Value| (event["type"] == kind).then(|| event[name].as_str().unwrap_or_default().to_owned());
+        self.events().iter().filter_map(of_kind).collect()
+    }
+
+    pub(crate) fn report(&self) -> Option<Report> {
+        self.heard.records.lock().unwrap().report.clone()
+    }
+
+    pub(crate) fn started(&self) -> bool {
+        self.heard.records.lock().unwrap().started
+    }
+
+    pub(crate) fn calls(&self, name: &str) -> usize {
+        self.heard.records.lock().unwrap().calls.get(name).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn last_segment(&self) -> u32 {
+        self.heard.records.lock().unwrap().segments.keys().last().copied().unwrap_or(0)
+    }
+
+    /// The parts of a command's output, unpacked and joined.
+    pub(crate) fn middle(&self, command: u32) -> Vec<u8> {
+        let records = self.heard.records.lock().unwrap();
+        records.parts.range((command, 0)..=(command, u32::MAX)).flat_map(|(_, gzip)| unpack(gzip)).collect()
+    }
+
+    pub(crate) fn was_told(&self, text: &str) -> bool {
+        let records = self.heard.records.lock().unwrap();
+        records.bodies.iter().any(|body| body.windows(text.len()).any(|window| window == text.as_bytes()))
+    }
+}
+
+impl Heard {
+    /// Notes a call and answers it, unless the plan has something else in mind.
+    fn answer(&self, call: &str, headers: &HeaderMap, hear: impl FnOnce(&mut Records) -> Response) -> Response {
+        let mut records = self.records.lock().unwrap();
+        if call != "claim" {
+            let token = format!("Bearer {}", records.token.as_deref().unwrap_or_default());
+            assert_eq!(headers.get("authorization").unwrap(), &token);
+        }
+        let times = records.calls.entry(call.to_owned()).or_default();
+        *times += 1;
+        let trouble = (self.plan.lock().unwrap())(call, *times);
+        let status = |code| StatusCode::from_u16(code).unwrap().into_response();
+        let answer = match trouble {
+            Trouble::None => hear(&mut records),
+            Trouble::Before(code) => status(code),
+            Trouble::After(code) => {
+                hear(&mut records);
+                status(code)
+            }
+        };
+        drop(records);
+        self.changed.send_replace(());
+        answer
+    }
+}
+
+fn reply(records: &Records) -> Response {
+    axum::Json(records.reply.clone()).into_response()
+}
+
+async fn claim(State(heard): State<Arc<Heard>>, headers: HeaderMap, axum::Json(claim): axum::Json<Claim>) -> Response {
+    assert_eq!(claim.claim_token, "ozc_claim");
+    heard.answer("claim", &headers, |records| {
+        let token = records.token.get_or_insert(claim.execution_token.clone());
+        assert_eq!(*token, claim.execution_token, "a claim is repeated with the same token");
+        axum::Json(&heard.assignment).into_response()
+    })
+}
+
+async fn start(State(heard): State<Arc<Heard>>, headers: HeaderMap) -> Response {
+    heard.answer("start", &headers, |records| {
+        records.started = true;
+        reply(records)
+    })
+}
+
+async fn segment(
+    State(heard): State<Arc<Heard>>,
+    UrlPath((_, n)): UrlPath<(String, u32)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    heard.answer(&format!("segments/{n}"), &headers, |records| {
+        assert!(records.report.is_none(), "nothing follows the report");
+        assert!(n <= records.segments.keys().last().map_or(0, |last| *last) + 1, "segments come in order");
+        records.bodies.push(unpack(&body));
+        let stored = records.segments.entry(n).or_insert_with(|| body.to_vec());
+        assert_eq!(*stored, body, "a segment is repeated with the same bytes");
+        reply(records)
+    })
+}
+
+async fn part(
+    State(heard): State<Arc<Heard>>,
+    UrlPath((_, command, part)): UrlPath<(String, u32, u32)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    heard.answer(&format!("outputs/{command}/{part}"), &headers, |records| {
+        records.bodies.push(unpack(&body));
+        let stored = records.parts.entry((command, part)).or_insert_with(|| body.to_vec());
+        assert_eq!(*stored, body, "a part is repeated with the same bytes");
+        reply(records)
+    })
+}
+
+async fn messages(State(heard): State<Arc<Heard>>, headers: HeaderMap) -> Response {
+    heard.answer("messages", &headers, |records| {
+        let messages = std::mem::take(&mut records.messages);
+        records.reply.messages = false;
+        axum::Json(Messages { messages }).into_response()
+    })
+}
+
+async fn finish(State(heard): State<Arc<Heard>>, headers: HeaderMap, body: Bytes) -> Response {
+    let report: Report = serde_json::from_slice(&body).unwrap();
+    heard.answer("finish", &headers, |records| {
+        records.bodies.push(body.to_vec());
+        records.report = Some(report);
+        reply(records)
+    })
+}
+
+fn unpack(gzip: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(gzip).read_to_end(&mut bytes).unwrap();
+    bytes
+}

@@ -1,0 +1,218 @@
+//! Errors over HTTP: a problem document, with headers that say whether to try again.
+
+use std::any::Any;
+use std::error::Error;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use ozma_app::accept::AcceptError;
+use ozma_app::audit::AuditError;
+use ozma_app::cancel::CancelError;
+use ozma_app::environments::EnvironmentError;
+use ozma_app::list::ListError;
+use ozma_app::messages::MessageError;
+use ozma_app::ports::PortError;
+use ozma_app::transcript::TranscriptError;
+use ozma_domain::error_code::ErrorCode;
+use ozma_domain::text::chain;
+use ozma_store::StoreError;
+
+use crate::wire::Problem;
+use crate::wire::problem::CONTENT_TYPE;
+
+/// A refusal or a failure, as the client will read it. [`crate::trace`] adds path and trace id.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiError(Box<Problem>);
+
+impl ApiError {
+    pub(crate) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self(Box::new(Problem::new(code, Some(detail.into()))))
+    }
+
+    pub(crate) fn invalid(field: &str, reason: impl std::fmt::Display) -> Self {
+        Self::new(ErrorCode::InvalidRequest, format!("{field}: {reason}"))
+    }
+
+    pub(crate) fn not_found(what: impl Into<String>) -> Self {
+        Self::new(ErrorCode::ResourceNotFound, what)
+    }
+
+    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
+        let mut error = Self::new(ErrorCode::InvalidRequest, detail);
+        error.0.status = StatusCode::PAYLOAD_TOO_LARGE.as_u16();
+        error
+    }
+
+    /// Our fault. The cause goes to the log, under the trace id that the client is told, and not to the client.
+    pub(crate) fn internal(err: &(dyn Error + 'static)) -> Self {
+        tracing::error!(error = %chain(err), "a request failed");
+        Self(Box::new(Problem::new(ErrorCode::InternalError, Some("look up the trace id in the log".to_owned()))))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn problem(&self) -> &Problem {
+        &self.0
+    }
+}
+
+/// Kept beside the response, so that the path and the trace id can be added to the body.
+#[derive(Clone, Debug)]
+pub(crate) struct Unfinished(pub(crate) Problem);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> axum::response::Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        // The official clients decide by status and by this header alone.
+        let again = if self.0.retryable { "true" } else { "false" };
+        headers.insert("x-should-retry", HeaderValue::from_static(again));
+        if self.0.retryable && matches!(self.0.status, 409 | 429) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response.extensions_mut().insert(Unfinished(*self.0));
+        response
+    }
+}
+
+pub(crate) async fn no_such_route() -> ApiError {
+    ApiError::not_found("there is no such path; /openapi.json lists those there are")
+}
+
+pub(crate) async fn no_such_method() -> ApiError {
+    let mut error = ApiError::new(ErrorCode::OperationNotSupported, "this path does not take that method");
+    error.0.status = StatusCode::METHOD_NOT_ALLOWED.as_u16();
+    error
+}
+
+/// A bug. The panic's message may hold anything, so it stays in the log.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
+pub(crate) fn panicked(panic: Box<dyn Any + Send + 'static>) -> axum::response::Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("without a message"), "a handler panicked");
+    let detail = "look up the trace id in the log".to_owned();
+    ApiError(Box::new(Problem::new(ErrorCode::InternalError, Some(detail)))).into_response()
+}
+
+impl From<StoreError> for ApiError {
+    fn from(err: StoreError) -> Self {
+        Self::internal(&err)
+    }
+}
+
+impl From<PortError> for ApiError {
+    fn from(err: PortError) -> Self {
+        Self::internal(&err)
+    }
+}
+
+impl From<AcceptError> for ApiError {
+    fn from(err: AcceptError) -> Self {
+        match &err {
+            AcceptError::UnknownEnvironment(_) => Self::not_found(format!("config.environment_id: {err}")),
+            AcceptError::UnknownParent(_) => Self::invalid("parent_run_id", &err),
+            AcceptError::KeyReused { .. } => {
+                let mut error = Self::new(ErrorCode::Conflict, err.to_string());
+                // Sent again it would be refused again.
+                error.0.retryable = false;
+                error
+            }
+            AcceptError::Store(_) => Self::internal(&err),
+        }
+    }
+}
+
+impl From<CancelError> for ApiError {
+    fn from(err: CancelError) -> Self {
+        match &err {
+            CancelError::Unknown(_) => Self::not_found(err.to_string()),
+            CancelError::Ended(_) => Self::new(ErrorCode::InvalidRequest, err.to_string()),
+            CancelError::Store(_) => Self::internal(&err),
+        }
+    }
+}
+
+impl From<MessageError> for ApiError {
+    fn from(err: MessageError) -> Self {
+        match &err {
+            MessageError::Unknown(_) => Self::not_found(err.to_string()),
+            MessageError::Ended(_) => Self::new(ErrorCode::OperationNotSupported, err.to_string()),
+            MessageError::TooLong => Self::invalid("message", &err),
+            MessageError::Store(_) => Self::internal(&err),
+        }
+    }
+}
+
+impl From<ListError> for ApiError {
+    fn from(err: ListError) -> Self {
+        match &err {
+            ListError::Cursor(_) => Self::invalid("cursor", &err),
+            ListError::Store(_) => Self::internal(&err),
+        }
+    }
+}
+
+impl From<TranscriptError> for ApiError {
+    fn from(err: TranscriptError) -> Self {
+        match &err {
+            TranscriptError::Unknown(_) => Self::not_found(err.to_string()),
+            TranscriptError::Store(_) => Self::internal(&err),
+        }
+    }
+}
+
+impl From<AuditError> for ApiError {
+    fn from(err: AuditError) -> Self {
+        match &err {
+            AuditError::Unknown(_) | AuditError::NoSegment => Self::not_found(err.to_string()),
+            AuditError::Store(_) => Self::internal(&err),
+        }
+    }
+}
+
+impl From<EnvironmentError> for ApiError {
+    fn from(err: EnvironmentError) -> Self {
+        match &err {
+            EnvironmentError::Unknown(_) => Self::not_found(err.to_string()),
+            EnvironmentError::Invalid(_) => Self::new(ErrorCode::InvalidRequest, err.to_string()),
+            EnvironmentError::NameTaken(_) => Self::invalid("name", &err),
+            EnvironmentError::Lost => Self::new(ErrorCode::Conflict, err.to_string()),
+            EnvironmentError::Store(_) => Self::internal(&err),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(error: impl Into<ApiError>, expected: &str) {
+        let response = error.into().into_response();
+        let header = |name: &str| response.headers().get(name).map_or("-", |value| value.to_str().unwrap());
+        let told = format!(
+            "{} {} {}",
+            response.status().as_u16(),
+            header("x-should-retry"),
+            header(header::RETRY_AFTER.as_str())
+        );
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn headers_tell_the_official_clients_whether_to_try_again() {
+        let with = |code| ApiError::new(code, "");
+        check(with(ErrorCode::InvalidRequest), "400 false -");
+        check(with(ErrorCode::AuthenticationRequired), "401 false -");
+        check(with(ErrorCode::ResourceUnavailable), "429 true 1");
+        check(with(ErrorCode::InternalError), "500 true -");
+        // The clients try 409 and 500 again unless told not to.
+        check(with(ErrorCode::EnvironmentSetupFailed), "500 false -");
+        check(EnvironmentError::Lost, "409 true 1");
+        let run_id = "019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f10".parse().unwrap();
+        check(AcceptError::KeyReused { run_id }, "409 false -");
+        check(ApiError::too_large(""), "413 false -");
+    }
+}

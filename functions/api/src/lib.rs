@@ -1,0 +1,62 @@
+//! The public REST API: the Oz contract, and what Ozma adds to it. Exports its router, so that `oz up` serves the very
+//! same routes as the Lambda.
+
+mod auth;
+mod body;
+mod dashboard;
+mod error;
+mod openapi;
+mod path;
+mod query;
+mod routes;
+mod trace;
+pub mod wire;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware;
+use ozma_app::App;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Every route under `/api/v1`, `/health`, `/openapi.json`, and the dashboard at `/`.
+pub fn router(app: Arc<App>) -> Router {
+    let (router, api) = open_api_router().split_for_parts();
+    let description = openapi::described(api).to_json().unwrap_or_default();
+    let description = axum::routing::get(([(CONTENT_TYPE, "application/json")], description));
+    router
+        .route("/openapi.json", description)
+        .route("/", axum::routing::get(dashboard::dashboard))
+        .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), trace::trace))
+        .with_state(app)
+}
+
+/// The description that is served: made from the routes themselves.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    openapi::described(open_api_router().into_openapi())
+}
+
+fn open_api_router() -> OpenApiRouter<Arc<App>> {
+    let v1 = OpenApiRouter::new()
+        .routes(routes!(routes::runs::create, routes::runs::list))
+        .routes(routes!(routes::runs::create_by_its_older_name))
+        .routes(routes!(routes::runs::get))
+        .routes(routes!(routes::runs::cancel))
+        .routes(routes!(routes::runs::follow_up))
+        .routes(routes!(routes::runs::timeline))
+        .routes(routes!(routes::runs::events))
+        .routes(routes!(routes::audit::trail))
+        .routes(routes!(routes::audit::segment))
+        .routes(routes!(routes::environments::list, routes::environments::create))
+        .routes(routes!(routes::environments::get, routes::environments::update, routes::environments::delete))
+        .routes(routes!(routes::secrets::list))
+        .routes(routes!(routes::secrets::put, routes::secrets::delete))
+        .routes(routes!(routes::whoami::whoami));
+    OpenApiRouter::new().nest("/api/v1", v1).routes(routes!(routes::health::health))
+}

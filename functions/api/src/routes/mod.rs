@@ -1,0 +1,12 @@
+//! The handlers, a file per noun. Each verifies, decodes, asks a use case, and answers.
+
+pub(crate) mod audit;
+pub(crate) mod environments;
+pub(crate) mod health;
+pub(crate) mod new_run;
+pub(crate) mod run_item;
+pub(crate) mod run_query;
+pub(crate) mod runs;
+pub(crate) mod secrets;
+pub(crate) mod timeline;
+pub(crate) mod whoami;

@@ -1,0 +1,230 @@
+//! From the body of a create request to what the use case takes: each refusal names its field.
+
+use std::collections::BTreeMap;
+
+use axum::http::HeaderMap;
+use ozma_app::accept::{Idempotency, NewRun};
+use ozma_domain::audit::digest;
+use ozma_domain::error_code::ErrorCode;
+use ozma_domain::harness::HarnessKind;
+use ozma_domain::limits;
+use ozma_domain::repository::Repository;
+use ozma_domain::run::RunSource;
+use serde_json::Value;
+
+use crate::auth::Caller;
+use crate::body::Body;
+use crate::error::ApiError;
+use crate::wire::{AgentConfig, CreateRunRequest, Harness};
+
+pub(crate) fn new_run(caller: Caller, headers: &HeaderMap, body: Body<CreateRunRequest>) -> Result<NewRun, ApiError> {
+    let request = body.value;
+    refuse_what_is_not_there(&request)?;
+    let mut config = request.config.clone().unwrap_or_default();
+    check_config(&config)?;
+
+    let prompt = request.prompt.clone().unwrap_or_default();
+    if prompt.trim().is_empty() {
+        return Err(ApiError::invalid("prompt", "needed: say what the agent should do"));
+    }
+    if prompt.len() > limits::PROMPT_BYTES {
+        let reason = format!("has {} bytes, at most {}", prompt.len(), limits::PROMPT_BYTES);
+        return Err(ApiError::invalid("prompt", reason));
+    }
+    if prompt.contains('\0') {
+        return Err(ApiError::invalid("prompt", "contains NUL"));
+    }
+    let harness = harness(&config)?;
+    config.harness = Some(Harness { kind: Some(harness.as_str().to_owned()), ..config.harness.unwrap_or_default() });
+
+    let environment = match config.environment_id.as_deref() {
+        None | Some("") => None,
+        Some(text) => Some(text.parse().map_err(|err| ApiError::invalid("config.environment_id", err))?),
+    };
+    let parent = match request.parent_run_id.as_deref() {
+        None | Some("") => None,
+        Some(text) => Some(text.parse().map_err(|err| ApiError::invalid("parent_run_id", err))?),
+    };
+    let repositories: Vec<Repository> =
+        config.repositories.clone().unwrap_or_default().into_iter().map(Into::into).collect();
+    if repositories.len() > limits::ENVIRONMENT_ITEMS {
+        return Err(ApiError::invalid("config.repositories", format!("at most {}", limits::ENVIRONMENT_ITEMS)));
+    }
+    let agent_config = match serde_json::to_value(&config) {
+        Ok(Value::Object(config)) => config,
+        _ => return Err(ApiError::invalid("config", "cannot be stored")),
+    };
+    Ok(NewRun {
+        idempotency: idempotency(headers, &body.bytes)?,
+        team: caller.team,
+        creator: caller.name,
+        source: source(headers),
+        prompt,
+        title: request.title.filter(|title| !title.trim().is_empty()),
+        harness,
+        agent_config,
+        environment,
+        repositories,
+        deadline_seconds: config.deadline_seconds,
+        metadata: checked_metadata(request.metadata.unwrap_or_default())?,
+        parent_run_id: parent,
+    })
+}
+
+/// Parts of the contract that this version cannot honour are refused rather than dropped in silence.
+fn refuse_what_is_not_there(request: &CreateRunRequest) -> Result<(), ApiError> {
+    let config = request.config.as_ref();
+    let unsupported = |field: &str, what: &str| {
+        Err(ApiError::new(ErrorCode::OperationNotSupported, format!("{field}: {what} not supported by this version")))
+    };
+    let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+    let some = |list: Option<usize>| list.is_some_and(|length| length > 0);
+    if given(&request.skill) || config.is_some_and(|c| given(&c.skill_spec) || some(c.skills.as_ref().map(Vec::len))) {
+        return unsupported("skill", "skills are");
+    }
+    if given(&request.conversation_id) {
+        return unsupported("conversation_id", "continuing a conversation is");
+    }
+    if some(request.attachments.as_ref().map(Vec::len)) || some(request.images.as_ref().map(Vec::len)) {
+        return unsupported("attachments", "attachments are");
+    }
+    if given(&request.agent_identity_uid) {
+        return unsupported("agent_identity_uid", "named agents are");
+    }
+    if given(&request.on_behalf_of) {
+        return unsupported("on_behalf_of", "running on behalf of somebody is");
+    }
+    check_mode(request.mode.as_deref())
+}
+
+pub(crate) fn check_mode(mode: Option<&str>) -> Result<(), ApiError> {
+    match mode {
+        None | Some("normal") => Ok(()),
+        Some("plan" | "orchestrate") => {
+            let detail = "mode: modes other than normal are not supported by this version";
+            Err(ApiError::new(ErrorCode::OperationNotSupported, detail))
+        }
+        Some(other) => Err(ApiError::invalid("mode", format!("\"{other}\" is not normal, plan or orchestrate"))),
+    }
+}
+
+fn check_config(config: &AgentConfig) -> Result<(), ApiError> {
+    if config.idle_timeout_minutes.is_some_and(|minutes| !(1..=60).contains(&minutes)) {
+        return Err(ApiError::invalid("config.idle_timeout_minutes", "from 1 to 60"));
+    }
+    if config.deadline_seconds.is_some_and(|seconds| seconds < limits::DEADLINE_MIN_SECONDS) {
+        return Err(ApiError::invalid("config.deadline_seconds", "at least 1"));
+    }
+    if let Some(strategy) = &config.credential_strategy
+        && !["CREATOR", "EXECUTOR"].contains(&strategy.as_str())
+    {
+        return Err(ApiError::invalid(
+            "config.credential_strategy",
+            format!("\"{strategy}\" is not CREATOR or EXECUTOR"),
+        ));
+    }
+    for (name, server) in config.mcp_servers.iter().flatten() {
+        let given = [&server.warp_id, &server.command, &server.url].into_iter().flatten().count();
+        if given != 1 {
+            let reason = "needs exactly one of warp_id, command and url";
+            return Err(ApiError::invalid(&format!("config.mcp_servers.{name}"), reason));
+        }
+    }
+    if serde_json::to_vec(config).is_ok_and(|json| json.len() > limits::ENVIRONMENT_BYTES) {
+        return Err(ApiError::invalid("config", format!("larger than {} bytes", limits::ENVIRONMENT_BYTES)));
+    }
+    Ok(())
+}
+
+fn harness(config: &AgentConfig) -> Result<HarnessKind, ApiError> {
+    const FIELD: &str = "config.harness.type";
+    let name = config.harness.as_ref().and_then(|harness| harness.kind.as_deref()).unwrap_or("oz");
+    let kind: HarnessKind = name.parse().map_err(|err| ApiError::invalid(FIELD, err))?;
+    if kind.is_available() {
+        return Ok(kind);
+    }
+    let detail = format!("{FIELD}: the harness {name} is not available in this version; use \"shell\"");
+    Err(ApiError::new(ErrorCode::OperationNotSupported, detail))
+}
+
+fn checked_metadata(metadata: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ApiError> {
+    if metadata.len() > limits::METADATA_KEYS {
+        return Err(ApiError::invalid("metadata", format!("at most {} keys", limits::METADATA_KEYS)));
+    }
+    for (key, value) in &metadata {
+        let valid_key = (1..=limits::METADATA_KEY_BYTES).contains(&key.len())
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if !valid_key {
+            let key: String = key.chars().take(80).collect();
+            return Err(ApiError::invalid(
+                "metadata",
+                format!("the key \"{key}\" is not 1 to 64 of a-z, A-Z, 0-9, . _ -"),
+            ));
+        }
+        if value.len() > limits::METADATA_VALUE_BYTES || value.contains('\0') {
+            let reason = format!("at most {} bytes, without NUL", limits::METADATA_VALUE_BYTES);
+            return Err(ApiError::invalid(&format!("metadata.{key}"), reason));
+        }
+    }
+    Ok(metadata)
+}
+
+fn idempotency(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotency>, ApiError> {
+    const HEADER: &str = "Idempotency-Key";
+    let Some(value) = headers.get(HEADER) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=limits::IDEMPOTENCY_KEY_BYTES).contains(&key.len()));
+    let reason = format!("1 to {} visible ASCII characters", limits::IDEMPOTENCY_KEY_BYTES);
+    let key = key.ok_or_else(|| ApiError::invalid(HEADER, reason))?;
+    Ok(Some(Idempotency { key: key.to_owned(), body_hash: digest(body).to_string() }))
+}
+
+/// Runs made through this API are `API`, but for those of our own command.
+fn source(headers: &HeaderMap) -> RunSource {
+    let agent = headers.get(axum::http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    if agent.starts_with("oz/") { RunSource::Cli } else { RunSource::Api }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(request: Value, expected: &str) {
+        let caller = Caller { team: "local".parse().unwrap(), name: "admin".to_owned() };
+        let bytes = request.to_string().into();
+        let body = Body { value: serde_json::from_value(request).unwrap(), bytes };
+        let answer = match new_run(caller, &HeaderMap::new(), body) {
+            Ok(run) => format!("{} {}", run.harness.as_str(), run.prompt),
+            Err(err) => format!("{} {}", err.problem().status, err.problem().detail.clone().unwrap_or_default()),
+        };
+        assert!(answer.starts_with(expected), "{answer}");
+    }
+
+    #[test]
+    fn each_refusal_names_its_field() {
+        let shell = json!({"harness": {"type": "shell"}});
+        check(json!({"prompt": "true", "config": shell}), "shell true");
+        check(json!({"config": shell}), "400 prompt: needed");
+        check(json!({"prompt": "a\0b", "config": shell}), "400 prompt: contains NUL");
+        check(json!({"prompt": "x".repeat(1024 * 1024 + 1), "config": shell}), "400 prompt: has 1048577 bytes");
+        check(json!({"prompt": "true"}), "422 config.harness.type: the harness oz is not available");
+        check(json!({"prompt": "true", "config": {"harness": {"type": "x"}}}), "400 config.harness.type: \"x\" is not");
+        check(json!({"prompt": "true", "skill": "a/b:c"}), "422 skill:");
+        check(json!({"prompt": "true", "mode": "plan", "config": shell}), "422 mode:");
+        check(json!({"prompt": "true", "mode": "fast", "config": shell}), "400 mode:");
+        check(json!({"prompt": "true", "parent_run_id": "x", "config": shell}), "400 parent_run_id:");
+        check(json!({"prompt": "true", "metadata": {"a b": "c"}, "config": shell}), "400 metadata: the key \"a b\"");
+        check(
+            json!({"prompt": "true", "metadata": {"a": "x".repeat(257)}, "config": shell}),
+            "400 metadata.a: at most",
+        );
+        let with =
+            |name: &str, value: Value| json!({"prompt": "true", "config": {"harness": {"type": "shell"}, name: value}});
+        check(with("environment_id", json!("web")), "400 config.environment_id: \"web\" is not an environment id");
+        check(with("deadline_seconds", json!(0)), "400 config.deadline_seconds");
+        check(with("idle_timeout_minutes", json!(61)), "400 config.idle_timeout_minutes");
+        check(with("mcp_servers", json!({"x": {}})), "400 config.mcp_servers.x: needs exactly one");
+    }
+}

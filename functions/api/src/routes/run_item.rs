@@ -1,0 +1,109 @@
+//! A run as the API tells it.
+
+use jiff::{SignedDuration, Timestamp};
+use ozma_domain::id::TeamId;
+use ozma_domain::plan::Size;
+use ozma_domain::run::{Prompt, RunRequest};
+use ozma_domain::state::RunState;
+use ozma_store::RunPair;
+use serde_json::Value;
+
+use crate::wire::{
+    ExecutionLocation, QueuePlace, Repository, RequestUsage, RunItem, Scope, StatusMessage, UserProfile,
+};
+
+/// What the run costs by.
+#[derive(Clone, Copy)]
+pub(crate) struct Pricing {
+    pub(crate) size: Size,
+    /// Whether compute costs money here at all.
+    pub(crate) billed: bool,
+}
+
+/// `prompt` is the whole one, where it was read; else what the row holds of it.
+pub(crate) fn run_item(
+    pair: &RunPair,
+    now: Timestamp,
+    pricing: Pricing,
+    prompt: Option<String>,
+    queue: Option<QueuePlace>,
+) -> RunItem {
+    let RunPair { request, run } = pair;
+    let creator = UserProfile {
+        kind: Some("service_account".to_owned()),
+        uid: Some(request.creator.clone()),
+        display_name: Some(request.creator.clone()),
+        ..UserProfile::default()
+    };
+    let agent_config = serde_json::from_value(Value::Object(request.agent_config.clone())).ok();
+    let repositories: Vec<Repository> = request.repositories.iter().cloned().map(Into::into).collect();
+    let worked = run.started_at.map(|from| run.ended_at.unwrap_or(now).duration_since(from));
+    RunItem {
+        run_id: run.run_id,
+        task_id: run.run_id,
+        title: request.title.clone(),
+        state: run.state,
+        prompt: prompt.unwrap_or_else(|| prompt_of(request)),
+        created_at: request.created_at,
+        updated_at: run.updated_at,
+        started_at: run.started_at,
+        ended_at: run.ended_at.filter(|_| run.state.is_terminal()),
+        status_message: run.status.clone().map(|status| StatusMessage {
+            message: status.message,
+            error_code: status.error_code,
+            retryable: status.retryable,
+            session_debug_until: None,
+        }),
+        source: Some(request.source),
+        execution_location: Some(ExecutionLocation::Remote),
+        schedule: None,
+        session_id: None,
+        session_link: None,
+        conversation_id: None,
+        trigger_url: None,
+        parent_run_id: request.parent_run_id,
+        creator: Some(creator.clone()),
+        executor: Some(creator),
+        agent_config,
+        agent_skill: None,
+        artifacts: Some(Vec::new()),
+        request_usage: Some(usage(pair, now, pricing)),
+        is_sandbox_running: Some(run.held_slot().is_some()),
+        is_run_type_cancellable: Some(true),
+        metadata: (!request.metadata.is_empty()).then(|| request.metadata.clone()),
+        run_time: worked.map(|worked| whole_seconds(worked).to_string()),
+        scope: Some(scope(&request.team)),
+        queue,
+        isolation: run.execution.as_ref().and_then(|execution| execution.isolation),
+        attempt: (run.attempts > 0).then_some(run.attempts),
+        repositories: (!repositories.is_empty()).then_some(repositories),
+    }
+}
+
+pub(crate) fn scope(team: &TeamId) -> Scope {
+    Scope { kind: "Team".to_owned(), uid: Some(team.to_string()) }
+}
+
+fn prompt_of(request: &RunRequest) -> String {
+    match &request.prompt {
+        Prompt::Inline(prompt) => prompt.clone(),
+        Prompt::Archived { preview, .. } => preview.clone(),
+    }
+}
+
+fn whole_seconds(duration: SignedDuration) -> SignedDuration {
+    SignedDuration::from_secs(duration.as_secs().max(0))
+}
+
+fn usage(pair: &RunPair, now: Timestamp, pricing: Pricing) -> RequestUsage {
+    let run = &pair.run;
+    let current = run.execution.as_ref().filter(|_| run.state != RunState::Queued && run.held_slot().is_some());
+    let running = current.map_or(0, |execution| now.duration_since(execution.dispatched_at).as_secs().max(0));
+    let seconds = run.compute_seconds + u64::try_from(running).unwrap_or(0);
+    let fargate = if seconds == 0 { 0.0 } else { pricing.size.fargate_micro_usd(seconds) as f64 / 1e6 };
+    RequestUsage {
+        compute_cost_usd: Some(if pricing.billed { fargate } else { 0.0 }),
+        estimated_fargate_usd: Some(fargate),
+        ..RequestUsage::default()
+    }
+}
