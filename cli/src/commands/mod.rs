@@ -1,0 +1,29 @@
+//! One file per command: its arguments, what it asks the API, how it prints the answer.
+
+pub(crate) mod agent;
+pub(crate) mod agents;
+pub(crate) mod audit;
+pub(crate) mod completions;
+pub(crate) mod environment;
+pub(crate) mod run;
+pub(crate) mod secret;
+pub(crate) mod up;
+pub(crate) mod whoami;
+
+use crate::args::{Cli, Command};
+use crate::exit::{Exit, Failure};
+
+pub(crate) async fn run(Cli { global, command }: Cli) -> Result<Exit, Failure> {
+    match command {
+        Command::Up(args) => up::run(&global, args).await,
+        Command::Run(args) => run::run(&global, *args).await,
+        Command::Agents(command) => agents::run(&global, command).await,
+        Command::Environment(command) => environment::run(&global, command).await,
+        Command::Audit(command) => audit::run(&global, command).await,
+        Command::Secret(command) => secret::run(&global, command).await,
+        Command::Whoami => whoami::run(&global).await,
+        Command::Completions(args) => completions::run(&args),
+        // It has a runtime of its own, and was started before ours.
+        Command::Agent => unreachable!("main runs the agent"),
+    }
+}

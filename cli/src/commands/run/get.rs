@@ -1,0 +1,57 @@
+//! `oz run get`.
+
+use ozma_api::wire::RunItem;
+use ozma_domain::id::RunId;
+use ozma_domain::text::one_line;
+
+use crate::args::Global;
+use crate::connect;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, state_style, styled};
+use crate::values;
+use crate::view;
+
+pub(crate) async fn run(global: &Global, run: RunId) -> Result<Exit, Failure> {
+    let run = connect::with(global, async |client| Ok(client.run(run).await?)).await?;
+    output::item(global.output_format, &run, lines)?;
+    Ok(Exit::Succeeded)
+}
+
+fn lines(run: &RunItem) -> Vec<(&'static str, String)> {
+    let queue = run
+        .queue
+        .map(|queue| format!(" (number {}{} in line)", queue.position, if queue.at_least { " or later" } else { "" }));
+    let state = format!("{}{}", styled(state_style(run.state), run.state), queue.unwrap_or_default());
+    let status = run.status_message.as_ref().map(|status| match status.error_code {
+        Some(code) => format!("{} ({code})", status.message),
+        None => status.message.clone(),
+    });
+    let config = run.agent_config.clone().unwrap_or_default();
+    let repositories = run.repositories.iter().flatten().map(|repository| match &repository.reference {
+        Some(reference) => format!("{} at {reference}", repository.url),
+        None => repository.url.to_string(),
+    });
+    let metadata = run.metadata.iter().flatten().map(|(key, value)| format!("{key}={}", one_line(value)));
+    let prompt: Vec<&str> = run.prompt.lines().take(20).collect();
+    let lines = [
+        ("Run", run.run_id.to_string()),
+        ("Title", one_line(&run.title)),
+        ("State", state),
+        ("Status", status.unwrap_or_default()),
+        ("Created", run.created_at.to_string()),
+        ("Started", run.started_at.map(|at| at.to_string()).unwrap_or_default()),
+        ("Ended", run.ended_at.map(|at| at.to_string()).unwrap_or_default()),
+        ("Took", run.ended_at.map(|ended| values::took(values::between(run.created_at, ended))).unwrap_or_default()),
+        ("Cost", view::cost(run).unwrap_or_default()),
+        ("Name", config.name.as_deref().map(one_line).unwrap_or_default()),
+        ("Harness", config.harness.and_then(|harness| harness.kind).unwrap_or_default()),
+        ("Environment", config.environment_id.unwrap_or_default()),
+        ("Repositories", repositories.collect::<Vec<_>>().join("\n")),
+        ("Isolation", run.isolation.map(|isolation| isolation.as_str().to_owned()).unwrap_or_default()),
+        ("Attempt", run.attempt.map(|attempt| attempt.to_string()).unwrap_or_default()),
+        ("Creator", run.creator.as_ref().and_then(|creator| creator.display_name.clone()).unwrap_or_default()),
+        ("Metadata", metadata.collect::<Vec<_>>().join("\n")),
+        ("Task", prompt.join("\n")),
+    ];
+    lines.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}

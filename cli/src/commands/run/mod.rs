@@ -1,0 +1,62 @@
+//! `oz run`: start a run, or look after runs.
+
+mod cancel;
+mod get;
+mod list;
+mod logs;
+mod start;
+mod wait;
+
+use clap::{Args, Subcommand};
+use ozma_domain::id::RunId;
+
+use crate::args::Global;
+use crate::exit::{Exit, Failure};
+
+const EXAMPLES: &str = "\
+Examples:
+  oz run --repo . --task 'cargo test'                  a script in a fresh clone of this repository
+  oz run --repo acme/web --ref main -p 'npm test'      the same of a repository on GitHub
+  oz run --env web --task - < script.sh                a longer script, in a defined environment
+  RUN=$(oz run --detach --task 'make release')         start it and go on
+  oz run logs $RUN -f; oz run wait $RUN                come back to it
+
+The harness `shell` runs the task as a bash script; it is the default until the harness `oz` is here.
+The task's standard output goes to standard output, everything else to standard error.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    start: start::StartArgs,
+    #[command(subcommand)]
+    command: Option<RunCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum RunCommand {
+    /// List runs, newest first
+    List(Box<list::ListArgs>),
+    /// Show a run
+    Get { run: RunId },
+    /// Cancel a run
+    Cancel { run: RunId },
+    /// Print what a run's agent said and did
+    Logs(logs::LogsArgs),
+    /// Wait for runs to end; the exit code is that of the first that did not succeed
+    Wait {
+        #[arg(required = true)]
+        runs: Vec<RunId>,
+    },
+}
+
+pub(crate) async fn run(global: &Global, args: RunArgs) -> Result<Exit, Failure> {
+    match args.command {
+        None => start::run(global, args.start).await,
+        Some(RunCommand::List(args)) => list::run(global, *args).await,
+        Some(RunCommand::Get { run }) => get::run(global, run).await,
+        Some(RunCommand::Cancel { run }) => cancel::run(global, run).await,
+        Some(RunCommand::Logs(args)) => logs::run(global, args).await,
+        Some(RunCommand::Wait { runs }) => wait::run(global, runs).await,
+    }
+}

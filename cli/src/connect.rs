@@ -1,0 +1,206 @@
+//! Which control plane to talk to: the one that is named, the one that runs on this machine, or one inside the command.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ozma_domain::state::RunState;
+use ozma_domain::text;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::args::Global;
+use crate::client::Client;
+use crate::control_plane::{self, Running};
+use crate::exit::Failure;
+use crate::output;
+
+pub(crate) const PLANS: [&str; 3] = ["free", "build", "max"];
+
+/// What a running local control plane tells of itself in `<data-dir>/server.json`.
+#[derive(Debug, Deserialize)]
+struct ServerFile {
+    url: String,
+    pid: i32,
+}
+
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    place: Place,
+    data_dir: Option<PathBuf>,
+    since: Timestamp,
+}
+
+enum Place {
+    Elsewhere,
+    /// Another process of this machine.
+    Local,
+    Embedded(Box<Running>),
+}
+
+/// Finds or starts a control plane for this command.
+pub(crate) async fn connect(global: &Global, plan: Option<&str>) -> Result<Connection, Failure> {
+    if let Some(connection) = existing(global).await? {
+        return Ok(connection);
+    }
+    let data_dir = global.data_dir()?;
+    let since = output::now();
+    let options = control_plane::Options { data_dir: data_dir.clone(), plan: plan.map(str::to_owned), port: None };
+    match control_plane::start(options).await {
+        Ok(running) => {
+            let client = Client::new(&running.url, Some(running.api_key.clone()))?;
+            Ok(Connection { client, place: Place::Embedded(Box::new(running)), data_dir: Some(data_dir), since })
+        }
+        // Another command may have been faster and be about to serve the same folder.
+        Err(failure) => match wait_for_local(&data_dir, Duration::from_secs(1)).await {
+            Some(connection) => Ok(connection),
+            None => Err(failure),
+        },
+    }
+}
+
+/// Finds a control plane that outlives this command, or starts one in the background that ends once it has no more work.
+pub(crate) async fn connect_lasting(global: &Global, plan: Option<&str>) -> Result<Connection, Failure> {
+    if let Some(connection) = existing(global).await? {
+        return Ok(connection);
+    }
+    let data_dir = global.data_dir()?;
+    let (mut child, log) = start_in_background(&data_dir, plan)?;
+    for _ in 0..40 {
+        if let Some(connection) = wait_for_local(&data_dir, Duration::from_millis(500)).await {
+            return Ok(connection);
+        }
+        if !matches!(child.try_wait(), Ok(None)) {
+            break;
+        }
+    }
+    let told = std::fs::read_to_string(&log).unwrap_or_default();
+    let last = text::last_lines(&told, 1, 400);
+    let failure =
+        Failure::new("the control plane did not start in the background").hint(format!("read {}", log.display()));
+    Err(if last.is_empty() { failure } else { failure.because(last) })
+}
+
+async fn existing(global: &Global) -> Result<Option<Connection>, Failure> {
+    if let Some(address) = global.api_base_url() {
+        let key = global.api_key().cloned().ok_or_else(|| {
+            Failure::usage(format!("an API key is needed for {address}")).hint("set OZ_API_KEY or give --api-key")
+        })?;
+        let client = Client::new(address, Some(key))?;
+        return Ok(Some(Connection { client, place: Place::Elsewhere, data_dir: None, since: output::now() }));
+    }
+    Ok(local(&global.data_dir()?).await)
+}
+
+/// The control plane that serves this data folder, if one does.
+async fn local(data_dir: &Path) -> Option<Connection> {
+    let file = std::fs::read(data_dir.join("server.json")).ok()?;
+    let server: ServerFile = serde_json::from_slice(&file).ok()?;
+    if !is_alive(server.pid) {
+        return None;
+    }
+    let key = std::fs::read_to_string(data_dir.join("admin.key")).ok()?;
+    let client = Client::new(&server.url, Some(SecretString::from(key.trim()))).ok()?;
+    client.health().await.ok()?;
+    Some(Connection { client, place: Place::Local, data_dir: Some(data_dir.to_owned()), since: output::now() })
+}
+
+async fn wait_for_local(data_dir: &Path, at_most: Duration) -> Option<Connection> {
+    let found = async {
+        loop {
+            if let Some(connection) = local(data_dir).await {
+                return connection;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(at_most, found).await.ok()
+}
+
+fn is_alive(pid: i32) -> bool {
+    // A process of another user answers with a refusal, but it is there.
+    rustix::process::Pid::from_raw(pid)
+        .is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
+}
+
+fn start_in_background(data_dir: &Path, plan: Option<&str>) -> Result<(Child, PathBuf), Failure> {
+    let failed = |what: &str, err: std::io::Error| Failure::new(format!("cannot {what}")).because(err);
+    // Beside the data folder, which the control plane wants to find empty or its own.
+    let mut log = data_dir.to_owned().into_os_string();
+    log.push(".log");
+    let log = PathBuf::from(log);
+    let parent = data_dir.parent().unwrap_or(data_dir);
+    std::fs::create_dir_all(parent).map_err(|err| failed(&format!("make {}", parent.display()), err))?;
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .map_err(|err| failed(&format!("write {}", log.display()), err))?;
+    let errors = file.try_clone().map_err(|err| failed("share the log", err))?;
+    let executable = std::env::current_exe().map_err(|err| failed("find the oz program itself", err))?;
+    let mut command = std::process::Command::new(executable);
+    command.args(["up", "--until-idle", "--port", "0", "--output-format", "text", "--data-dir"]);
+    command
+        .arg(data_dir)
+        .args(plan.map(|plan| format!("--plan={plan}")))
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(errors);
+    // Out of reach of the Ctrl-C that is meant for this command.
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let child = command.spawn().map_err(|err| failed("start the control plane in the background", err))?;
+    Ok((child, log))
+}
+
+impl Connection {
+    /// Whether runs end with this command.
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self.place, Place::Embedded(_))
+    }
+
+    /// Where the archive is, if it is a folder of this machine.
+    pub(crate) fn archive(&self) -> Option<PathBuf> {
+        self.data_dir.as_deref().map(ozma_boot::local::archive_objects).filter(|dir| dir.is_dir())
+    }
+
+    /// Returns once no run is unfinished that another command gave to the control plane inside this one: it would be
+    /// cut short. What waited before this command began goes on when a control plane starts again.
+    pub(crate) async fn others_ended(&self) {
+        if !self.is_embedded() {
+            return;
+        }
+        let unfinished = RunState::ALL.into_iter().filter(|state| !state.is_terminal());
+        let mut filters: Vec<_> = unfinished.map(|state| ("state", state.to_string())).collect();
+        filters.extend([("created_after", self.since.to_string()), ("limit", "1".to_owned())]);
+        let mut told = false;
+        while self.client.runs(&filters).await.is_ok_and(|list| !list.runs.is_empty()) {
+            if !told {
+                output::note("staying for the runs that other commands started here; Ctrl-C leaves");
+                told = true;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Ends what was started for this command alone.
+    pub(crate) async fn close(self) {
+        if let Place::Embedded(running) = self.place {
+            running.stop().await;
+        }
+    }
+}
+
+/// Does some work on a connection and closes it, whatever comes of the work.
+pub(crate) async fn with<T>(
+    global: &Global,
+    work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let connection = connect(global, None).await?;
+    let result = work(&connection.client).await;
+    if result.is_ok() {
+        connection.others_ended().await;
+    }
+    connection.close().await;
+    result
+}

@@ -1,0 +1,131 @@
+//! What Lambda, SQS and EventBridge do in the cloud: hand each message to its use case, tell of containers that ended,
+//! and sweep.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ozma_app::App;
+use ozma_app::complete::complete;
+use ozma_app::dispatch::drain;
+use ozma_app::ports::{Queue as _, QueueMessage};
+use ozma_app::settle::container_gone;
+use ozma_app::sweep::{Repairs, sweep};
+use ozma_boot::local::{LocalLauncher, LocalQueue};
+use ozma_domain::id::ExecutionId;
+use ozma_domain::text::chain;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Messages handled at once. A tick may wait for agents that are being stopped, so one must not hold up the others.
+const HANDLERS: usize = 64;
+
+/// Between two sweeps. Locally a sweep reads a few rows of a file.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// Before a message whose handling failed is handled again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+pub(super) struct Engine {
+    queue: Arc<LocalQueue>,
+    launcher: Arc<LocalLauncher>,
+    handlers: TaskTracker,
+}
+
+impl Engine {
+    pub(super) fn start(
+        app: Arc<App>,
+        queue: Arc<LocalQueue>,
+        launcher: Arc<LocalLauncher>,
+        exits: UnboundedReceiver<(ExecutionId, Option<String>)>,
+        stopping: &CancellationToken,
+    ) -> Self {
+        let handlers = TaskTracker::new();
+        let messages = handle_messages(app.clone(), queue.clone(), handlers.clone());
+        let endings = handle_exits(app.clone(), exits, handlers.clone());
+        for task in [boxed(messages), boxed(endings), boxed(sweep_regularly(app))] {
+            let stopping = stopping.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = task => {}
+                    () = stopping.cancelled() => {}
+                }
+            });
+        }
+        Self { queue, launcher, handlers }
+    }
+
+    /// Waits until nothing is being handled, waits to be, or is left of an agent that ended, but no longer than `patience`.
+    pub(super) async fn settle(&self, patience: Duration) {
+        let quiet = async {
+            while !self.queue.is_empty() || !self.handlers.is_empty() || self.launcher.is_clearing_up() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, quiet).await;
+    }
+}
+
+fn boxed(task: impl Future<Output = ()> + Send + 'static) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(task)
+}
+
+async fn handle_messages(app: Arc<App>, queue: Arc<LocalQueue>, handlers: TaskTracker) {
+    let room = Arc::new(Semaphore::new(HANDLERS));
+    loop {
+        let message = queue.receive().await;
+        let Ok(permit) = room.clone().acquire_owned().await else { return };
+        let (app, queue) = (app.clone(), queue.clone());
+        handlers.spawn(async move {
+            let failed = match &message {
+                QueueMessage::Tick { team } => drain(&app, team).await.err().map(|err| logged("a tick", &err)),
+                QueueMessage::Complete { run, .. } => {
+                    complete(&app, *run).await.err().map(|err| logged("an end", &err))
+                }
+            };
+            drop(permit);
+            if failed.is_some() {
+                tokio::time::sleep(RETRY_AFTER).await;
+                let _ = queue.send(message).await;
+            }
+        });
+    }
+}
+
+async fn handle_exits(
+    app: Arc<App>,
+    mut exits: UnboundedReceiver<(ExecutionId, Option<String>)>,
+    handlers: TaskTracker,
+) {
+    while let Some((execution, reason)) = exits.recv().await {
+        let app = app.clone();
+        handlers.spawn(async move {
+            // If this fails the sweep finds the slot whose container is gone.
+            if let Err(err) = container_gone(&app, execution, reason.as_deref()).await {
+                logged("the end of a container", &err);
+            }
+        });
+    }
+}
+
+async fn sweep_regularly(app: Arc<App>) {
+    // Right after a start there may be launches that were cut short; the second round finds them old enough.
+    let mut pause = Duration::from_secs(4);
+    loop {
+        match sweep(&app).await {
+            Ok(repairs) if repairs == Repairs::default() => {}
+            Ok(repairs) => tracing::info!(?repairs, "the sweep repaired something"),
+            Err(err) => {
+                logged("a sweep", &err);
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = SWEEP_EVERY;
+    }
+}
+
+fn logged(what: &str, err: &(dyn Error + 'static)) {
+    tracing::error!(error = %chain(err), "{what} could not be handled");
+}
