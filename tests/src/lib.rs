@@ -1,0 +1,5 @@
+//! Stories, conformance and the simulation.
+
+pub mod conformance;
+
+pub mod world;

@@ -1,0 +1,12 @@
+//! The REST API against its contract, in process: every answer of every test is also held against the API's own
+//! description of itself.
+
+mod api;
+mod creating;
+mod environments;
+mod errors;
+mod listing;
+mod paging;
+mod schema;
+mod served;
+mod watching;

@@ -1,0 +1,16 @@
+//! The product as people use it: each story drives the real `oz` program on a machine of its own.
+//!
+//! They need the program: `cargo build -p oz` first, which `tests/run` does.
+
+mod audit;
+mod cancel;
+mod cli;
+mod data_folder;
+mod environments;
+mod hostile_tasks;
+mod isolation;
+mod plans;
+mod repositories;
+mod restart;
+mod secrets;
+mod world;
