@@ -15,6 +15,7 @@ use ozma_domain::id::RunId;
 use ozma_domain::outcome::Outcome;
 use ozma_domain::protocol::Report;
 use ozma_domain::run::Prompt;
+use ozma_store::Written;
 use ozma_tests::world::{AgentDouble, Fault, World};
 
 const NOTICE: &str = "{\"type\":\"notice\",\"text\":\"hello\"}\n";
@@ -96,7 +97,7 @@ async fn the_plan_caps_and_the_oldest_goes_first() {
         states.push(world.state(*run).await);
     }
     assert_eq!(states, ["PENDING", "PENDING", "PENDING", "PENDING", "QUEUED", "QUEUED"]);
-    assert_eq!(world.app.store.queued_before(&world.team, runs[5], 1_000).await.unwrap(), 1);
+    assert_eq!(world.app.store.queued_before(&world.run(runs[5]).await, 1_000).await.unwrap(), 1);
     world.agent(runs[2]).await.work(&world).await;
     assert_eq!(world.drain().await, 1);
     assert_eq!(world.state(runs[4]).await, "PENDING");
@@ -115,6 +116,30 @@ async fn drains_at_the_same_time_start_nothing_twice() {
     launches.dedup();
     assert_eq!(launches.len(), 20);
     assert_eq!(world.app.store.taken_slots(&world.team).await.unwrap().len(), 20);
+}
+
+#[tokio::test]
+async fn a_queue_entry_that_was_left_over_starts_nothing_and_takes_no_later_one_along() {
+    let world = World::new("free").await;
+    let store = &world.app.store;
+    let head = async || store.queue_head(&world.team, world.now(), 10).await.unwrap();
+    let run = world.accept("true").await;
+    let [entry] = head().await.try_into().unwrap();
+    // Whoever took the slot died before the entry was away.
+    let queued = world.run(run).await;
+    let pending = queued.dispatched(0, world.now(), 60).unwrap();
+    assert_eq!(store.take_slot(&queued, &pending, 0).await.unwrap(), Written::Now);
+    assert_eq!(head().await, [entry.clone()]);
+    assert_eq!(world.drain().await, 0);
+    assert_eq!(head().await, []);
+    // The run waits again; who still holds the old entry does not take the new one away.
+    let execution = world.agent(run).await.execution;
+    container_gone(&world.app, execution, None).await.unwrap();
+    world.clock.forward(seconds(1));
+    let [again] = head().await.try_into().unwrap();
+    store.drop_queue_entry(&world.team, &entry).await.unwrap();
+    assert_eq!(head().await, [again]);
+    assert_eq!(world.drain().await, 1);
 }
 
 #[tokio::test]
@@ -247,6 +272,8 @@ async fn a_lost_agent_is_replaced_three_times_at_most() {
         world.launcher.end(agent.execution);
         let settled = container_gone(&world.app, agent.execution, Some("killed")).await.unwrap();
         assert!(matches!(settled, Settled::Now(_)));
+        assert_eq!(world.drain().await, 0, "what just failed gets a moment");
+        world.clock.forward(seconds(if attempt == 1 { 1 } else { 10 }));
         assert!(matches!(agent.segment(&world, 2, NOTICE).await, Err(ExecutionError::Stale(_))));
     }
     assert_eq!(world.state(run).await, "ERROR");
@@ -276,8 +303,9 @@ async fn the_sweep_finds_what_was_left_behind() {
     assert_eq!(world.launcher.stops(), [execution]);
     // A container that does not go is given up; should it live on, it is nobody's.
     world.clock.forward(seconds(30));
-    let repairs = sweep(&world.app).await.unwrap();
-    assert_eq!(repairs, Repairs { started: 1, ended: 1, stopped: 1, ..Repairs::default() });
+    assert_eq!(sweep(&world.app).await.unwrap(), Repairs { ended: 1, ..Repairs::default() });
+    world.clock.forward(seconds(1));
+    assert_eq!(sweep(&world.app).await.unwrap(), Repairs { started: 1, stopped: 1, ..Repairs::default() });
     world.launcher.end(execution);
     // An end whose completion was lost.
     let agent = world.agent(run).await;

@@ -1,4 +1,5 @@
-//! Accept: one transaction writes the run, its request and its queue entry; then a tick tells the dispatcher.
+//! Accept: the key is reserved if there is one, then one transaction writes the run, its request and its queue entry, and
+//! a tick tells the dispatcher.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use ozma_domain::repository::Repository;
 use ozma_domain::run::{Prompt, Run, RunRequest, RunSource};
 use ozma_domain::state::RunState;
 use ozma_domain::text;
-use ozma_store::{Accepted, ArchiveKey, IdempotencyRow, StoreError};
+use ozma_store::{ArchiveKey, IdempotencyRow, StoreError, Written};
 use serde_json::{Map, Value};
 
 use crate::App;
@@ -79,13 +80,28 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
     metadata.extend(new.metadata);
 
     let now = app.now();
-    let run_id = app.new_run_id(now);
-    let idempotency = new.idempotency.map(|given| IdempotencyRow {
-        key_hash: digest(given.key.as_bytes()).to_string(),
-        body_hash: given.body_hash,
-        run_id,
-        expires: after(now, limits::IDEMPOTENCY_SECONDS).as_second(),
-    });
+    let mut run_id = app.new_run_id(now);
+    if let Some(given) = new.idempotency {
+        let row = IdempotencyRow {
+            key_hash: digest(given.key.as_bytes()).to_string(),
+            body_hash: given.body_hash,
+            run_id,
+            expires: after(now, limits::IDEMPOTENCY_SECONDS).as_second(),
+        };
+        let first = app.store.reserve(&new.team, &row).await?;
+        if first.body_hash != row.body_hash {
+            return Err(AcceptError::KeyReused { run_id: first.run_id });
+        }
+        if first.run_id != run_id
+            && let Some(run) = app.store.run(first.run_id).await?
+        {
+            // The first answer may have been lost before its tick was sent.
+            send_tick(app, &run.team).await;
+            return Ok(AcceptedRun { run_id: run.run_id, state: run.state, at_capacity: false, created: false });
+        }
+        // Ours, or that of a request that died before it made its run.
+        run_id = first.run_id;
+    }
     let first_line = new.prompt.lines().find(|line| !line.trim().is_empty()).unwrap_or("untitled");
     let title = new.title.as_deref().unwrap_or(first_line);
     let request = RunRequest {
@@ -106,23 +122,12 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
     };
     let run = Run::accepted(run_id, new.team.clone(), now);
 
-    match app.store.accept(&run, &request, idempotency.as_ref()).await? {
-        Accepted::Now => {
-            let at_capacity = is_at_capacity(app, &new.team).await?;
-            send_tick(app, &new.team).await;
-            tracing::info!(run.id = %run_id, team = %new.team, "accepted a run");
-            Ok(AcceptedRun { run_id, state: RunState::Queued, at_capacity, created: true })
-        }
-        Accepted::Already { run_id, body_hash } => {
-            if idempotency.is_some_and(|row| row.body_hash != body_hash) {
-                return Err(AcceptError::KeyReused { run_id });
-            }
-            // The first answer may have been lost before its tick was sent.
-            send_tick(app, &new.team).await;
-            let state = app.store.run(run_id).await?.map_or(RunState::Queued, |run| run.state);
-            Ok(AcceptedRun { run_id, state, at_capacity: false, created: false })
-        }
-    }
+    // Lost: the answer to this very write was lost, or the same request at the same time was faster. The run is there.
+    let (Written::Now | Written::Lost) = app.store.accept(&run, &request).await?;
+    let at_capacity = is_at_capacity(app, &new.team).await?;
+    send_tick(app, &new.team).await;
+    tracing::info!(run.id = %run_id, team = %new.team, "accepted a run");
+    Ok(AcceptedRun { run_id, state: RunState::Queued, at_capacity, created: true })
 }
 
 /// Tells the dispatcher that there may be work. A tick that is lost costs time, not the run: the sweep sends another.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use ozma_domain::id::{RunId, TeamId};
+use ozma_domain::id::TeamId;
 use ozma_domain::run::{Run, RunRequest};
-use ozma_store::{StoreError, Written};
+use ozma_store::{QueueEntry, StoreError, Written};
 
 use crate::App;
 use crate::launch::{LaunchError, launch};
@@ -41,8 +41,8 @@ pub async fn drain(app: &App, team: &TeamId) -> Result<usize, DispatchError> {
         if waiting.is_empty() {
             break;
         }
-        for (run_id, slot) in waiting.into_iter().zip(free) {
-            match take(app, team, run_id, slot, plan.deadline_seconds(None)).await? {
+        for (entry, slot) in waiting.into_iter().zip(free) {
+            match take(app, team, &entry, slot, plan.deadline_seconds(None)).await? {
                 Taking::Taken(run, request) => {
                     let plan = plan.clone();
                     launches.push(async move { launch(app, &run, &request, &plan).await });
@@ -63,18 +63,25 @@ pub async fn drain(app: &App, team: &TeamId) -> Result<usize, DispatchError> {
     failure
 }
 
-async fn take(app: &App, team: &TeamId, run_id: RunId, slot: u16, longest: u64) -> Result<Taking, StoreError> {
-    let (Some(queued), Some(request)) = (app.store.run(run_id).await?, app.store.request(team, run_id).await?) else {
-        return Ok(Taking::Lost);
+async fn take(app: &App, team: &TeamId, entry: &QueueEntry, slot: u16, longest: u64) -> Result<Taking, StoreError> {
+    let run_id = entry.run_id;
+    let found = (app.store.run(run_id).await?, app.store.request(team, run_id).await?);
+    let taking = if let (Some(queued), Some(request)) = found {
+        let deadline = request.deadline_seconds.unwrap_or(longest).min(longest);
+        queued.dispatched(slot, app.now(), deadline).map(|pending| (queued, pending, request))
+    } else {
+        None
     };
-    let deadline = request.deadline_seconds.unwrap_or(longest).min(longest);
-    let Some(pending) = queued.dispatched(slot, app.now(), deadline) else {
-        // Entries go in the transactions that move their runs; one left over would be tried for ever.
-        app.store.drop_queue_entry(&queued).await?;
+    let Some((queued, pending, request)) = taking else {
+        app.store.drop_queue_entry(team, entry).await?;
         return Ok(Taking::NotQueued);
     };
     match app.store.take_slot(&queued, &pending, slot).await? {
         Written::Now => {
+            // The slot is taken: an entry that stays costs the next tick a look.
+            if let Err(err) = app.store.drop_queue_entry(team, entry).await {
+                tracing::warn!(run.id = %run_id, error = %err, "a queue entry was left over");
+            }
             let wait_ms = pending.updated_at.duration_since(queued.created_at).as_millis();
             tracing::info!(run.id = %run_id, slot, wait_ms, "a run took a slot");
             // As written: the next writer's condition must find this version.

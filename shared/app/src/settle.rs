@@ -82,6 +82,11 @@ async fn announce(app: &App, execution: ExecutionId, run: &Run, outcome: &Outcom
         "an execution ended"
     );
     send_tick(app, &run.team).await;
+    if let Some(until) = run.not_before
+        && let Err(err) = app.timer.send_at(until, QueueMessage::Tick { team: run.team.clone() }).await
+    {
+        tracing::warn!(run.id = %run.run_id, error = %err, "could not set the timer for a retry; the sweep will start it");
+    }
     if run.state.is_terminal() {
         send_complete(app, run).await;
     }

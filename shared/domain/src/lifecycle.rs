@@ -182,7 +182,14 @@ impl Run {
             && class.is_retried_after(self.attempts)
             && let Some(state) = self.moved(RunEvent::Requeued)
         {
-            return Ending::Requeued(Self { state, updated_at: now, status: Some(status(outcome)), ..closed });
+            let pause = limits::RETRY_PAUSE_SECONDS[usize::from(self.attempts > 1)];
+            return Ending::Requeued(Self {
+                state,
+                updated_at: now,
+                not_before: Some(after(now, pause)),
+                status: Some(status(outcome)),
+                ..closed
+            });
         }
         // An agent may succeed before the control plane has heard that its harness started.
         let state = match self.state.after(outcome.event()) {
@@ -298,6 +305,7 @@ mod tests {
 
         let Ending::Requeued(again) = in_progress().ended(1, &lost(), at(10), None) else { panic!() };
         assert_eq!((again.state, again.held_slot()), (RunState::Queued, None));
+        assert_eq!(again.not_before, Some(at(11)), "what failed needs a moment");
         let second = again.dispatched(0, at(11), 60).unwrap();
         assert_eq!((second.executions, second.attempts), (2, 2));
         assert_eq!(second.ended(1, &lost(), at(12), None), Ending::Stale);

@@ -90,6 +90,9 @@ pub const HASHED_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Executions of one run before a platform failure is final.
 pub const EXECUTIONS: u32 = 3;
 
+/// The pause before the second execution and before the third: what just failed to start here needs a moment.
+pub const RETRY_PAUSE_SECONDS: [i64; 2] = [1, 10];
+
 /// One set-up command.
 pub const SETUP_COMMAND_SECONDS: u64 = 30 * 60;
 

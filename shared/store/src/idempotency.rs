@@ -1,11 +1,13 @@
-//! Idempotency keys: the row is the guard, written with the run it answers with.
+//! Idempotency keys: a key belongs to the run that it was reserved for first. The row comes before the run, alone, which
+//! costs half of what it would in the run's transaction; a request that dies in between leaves the key to its repetition.
 
 use ozma_domain::id::{RunId, TeamId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
+use crate::item::{create, to_item};
 use crate::key::Key;
-use crate::table::{Consistency, Store};
+use crate::table::{Consistency, Store, Written};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyRow {
@@ -17,7 +19,18 @@ pub struct IdempotencyRow {
 }
 
 impl Store {
-    pub async fn idempotency(&self, team: &TeamId, key_hash: &str) -> Result<Option<IdempotencyRow>, StoreError> {
-        self.get(&Key::Idempotency { team, key_hash }, Consistency::Strong).await
+    /// The row that holds the key: this one, or an earlier one.
+    pub async fn reserve(&self, team: &TeamId, row: &IdempotencyRow) -> Result<IdempotencyRow, StoreError> {
+        let key = Key::Idempotency { team, key_hash: &row.key_hash };
+        loop {
+            let written = self.write("reserve an idempotency key", vec![create(&self.table, to_item(row, &key)?)]);
+            if written.await? == Written::Now {
+                return Ok(row.clone());
+            }
+            if let Some(first) = self.get(&key, Consistency::Strong).await? {
+                return Ok(first);
+            }
+            // It expired in between.
+        }
     }
 }

@@ -25,7 +25,7 @@ pub use error::StoreError;
 pub use idempotency::IdempotencyRow;
 pub use listing::{EndedEntry, RunPair};
 pub use meter::{Meter, Usage};
-pub use runs::{Accepted, EndedRow, Owed};
+pub use runs::{EndedRow, Owed, QueueEntry};
 pub use slots::SlotRow;
 pub use table::{Created, Store, Written};
 pub use teams::TeamRow;

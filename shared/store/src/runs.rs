@@ -8,22 +8,10 @@ use ozma_domain::state::RunState;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
-use crate::idempotency::IdempotencyRow;
-use crate::item::{create, delete, replace, to_item, update};
+use crate::item::{create, delete, delete_if, replace, to_item, update};
 use crate::key::Key;
 use crate::slots::SlotRow;
 use crate::table::{Consistency, Order, Range, Store, Written};
-
-/// What became of an accept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    Now,
-    /// The key was used before: by this run, for a request with this body.
-    Already {
-        run_id: RunId,
-        body_hash: String,
-    },
-}
 
 /// An ended run: the index of runs by their end, and the outbox of what is still owed of it, in one row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,40 +31,25 @@ pub enum Owed {
     Seal,
 }
 
-/// The row of a queue, without attributes: its key says it all.
-#[derive(Serialize, Deserialize)]
-struct QueueRow {
-    run_id: RunId,
+/// A run's place in the queue of its team.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueEntry {
+    pub run_id: RunId,
+    /// Of the run, when it was queued. Tells an entry that was left over from a later one.
+    version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_before: Option<Timestamp>,
 }
 
 impl Store {
-    /// Accepts a run: run, request, queue entry and, where there is a key, its row. All or nothing.
-    pub async fn accept(
-        &self,
-        run: &Run,
-        request: &RunRequest,
-        idempotency: Option<&IdempotencyRow>,
-    ) -> Result<Accepted, StoreError> {
-        let mut writes = vec![
+    /// Accepts a run: run, request and queue entry, all or nothing. Lost: there is a run of this id already.
+    pub async fn accept(&self, run: &Run, request: &RunRequest) -> Result<Written, StoreError> {
+        let writes = vec![
             create(&self.table, to_item(run, &Key::Run(run.run_id))?),
             create(&self.table, to_item(request, &Key::Request(&run.team, run.run_id))?),
             self.enqueue(run)?,
         ];
-        if let Some(row) = idempotency {
-            let key = Key::Idempotency { team: &run.team, key_hash: &row.key_hash };
-            writes.push(create(&self.table, to_item(row, &key)?));
-        }
-        if self.write("accept a run", writes).await? == Written::Now {
-            return Ok(Accepted::Now);
-        }
-        // Either the key was used before, or our own write succeeded and only its answer was lost.
-        if let Some(row) = idempotency
-            && let Some(first) = self.idempotency(&run.team, &row.key_hash).await?
-            && first.run_id != run.run_id
-        {
-            return Ok(Accepted::Already { run_id: first.run_id, body_hash: first.body_hash });
-        }
-        Ok(Accepted::Now)
+        self.write("accept a run", writes).await
     }
 
     pub async fn run(&self, run: RunId) -> Result<Option<Run>, StoreError> {
@@ -110,7 +83,7 @@ impl Store {
     }
 
     /// The oldest runs that may start now, at most `limit`. Entries of runs that have gone on may be among them.
-    pub async fn queue_head(&self, team: &TeamId, now: Timestamp, limit: usize) -> Result<Vec<RunId>, StoreError> {
+    pub async fn queue_head(&self, team: &TeamId, now: Timestamp, limit: usize) -> Result<Vec<QueueEntry>, StoreError> {
         let nobody = RunId::first_at(0);
         let due = Range {
             partition: Key::Waiting(team, now, nobody),
@@ -128,43 +101,44 @@ impl Store {
             consistency: Consistency::Strong,
             limit,
         };
-        let (due, queued) = (self.query::<QueueRow>(due).await?, self.query::<QueueRow>(queued).await?);
-        let mut runs: Vec<RunId> = due.into_iter().chain(queued).map(|row| row.run_id).collect();
-        runs.sort_unstable();
-        runs.truncate(limit);
-        Ok(runs)
+        let mut entries: Vec<QueueEntry> = self.query(due).await?;
+        entries.extend(self.query::<QueueEntry>(queued).await?);
+        entries.sort_unstable_by_key(|entry| entry.run_id);
+        entries.truncate(limit);
+        Ok(entries)
     }
 
     /// How many queue entries lie before `run`; counts no further than `limit`.
-    pub async fn queued_before(&self, team: &TeamId, run: RunId, limit: usize) -> Result<usize, StoreError> {
+    pub async fn queued_before(&self, run: &Run, limit: usize) -> Result<usize, StoreError> {
+        // Its own entry is the last one, unless it waits elsewhere for its time.
+        let own = usize::from(run.not_before.is_none());
         let range = Range {
-            partition: Key::Queued(team, run),
+            partition: Key::Queued(&run.team, run.run_id),
             from: None,
-            to: Some(run.to_string()),
+            to: Some(run.run_id.to_string()),
             order: Order::Ascending,
             consistency: Consistency::Eventual,
-            // The run's own entry is the last one.
-            limit: limit + 1,
+            limit: limit + own,
         };
-        Ok(self.query_items(range).await?.len().saturating_sub(1))
+        Ok(self.query_items(range).await?.len().saturating_sub(own))
     }
 
-    /// Takes away a queue entry whose run has gone on without it.
-    pub async fn drop_queue_entry(&self, run: &Run) -> Result<(), StoreError> {
-        let _ = self.write("drop a queue entry", vec![self.dequeue(run)]).await?;
+    /// Takes away an entry whose run has gone on, and none that it has got since.
+    pub async fn drop_queue_entry(&self, team: &TeamId, entry: &QueueEntry) -> Result<(), StoreError> {
+        let key = queue_key(team, entry.run_id, entry.not_before);
+        let version = AttributeValue::N(entry.version.to_string());
+        let _ = self.write("drop a queue entry", vec![delete_if(&self.table, &key, "version", version)]).await?;
         Ok(())
     }
 
-    /// QUEUED → PENDING with a slot: the slot if it is free, the run if it still is queued, the queue entry away, and
-    /// the execution before this one, if any, to the past.
+    /// QUEUED → PENDING with a slot: the slot if it is free, the run if it still is queued, and the execution before this
+    /// one, if any, to the past. The queue entry is left to [`Store::drop_queue_entry`]: outside of the transaction it
+    /// costs half, and one that is left over starts nothing.
     pub async fn take_slot(&self, queued: &Run, pending: &Run, slot: u16) -> Result<Written, StoreError> {
         let team = &queued.team;
         let row = SlotRow { slot, run_id: pending.run_id, execution: pending.executions, taken_at: pending.updated_at };
-        let mut writes = vec![
-            create(&self.table, to_item(&row, &Key::Slot(team, slot))?),
-            self.update_run(queued, pending)?,
-            self.dequeue(queued),
-        ];
+        let mut writes =
+            vec![create(&self.table, to_item(&row, &Key::Slot(team, slot))?), self.update_run(queued, pending)?];
         if let Some(past) = &queued.execution {
             let key = Key::PastExecution(queued.run_id, past.number);
             writes.push(replace(&self.table, to_item(past, &key)?));
@@ -202,7 +176,8 @@ impl Store {
 
     /// Back to the queue, from a slot.
     pub async fn requeue_run(&self, old: &Run, queued: &Run, slot: u16) -> Result<Written, StoreError> {
-        let writes = vec![self.update_run(old, queued)?, self.free_slot(old, slot), self.enqueue(queued)?];
+        let entry = self.enqueue(&Run { version: old.version + 1, ..queued.clone() })?;
+        let writes = vec![self.update_run(old, queued)?, self.free_slot(old, slot), entry];
         self.write("requeue a run", writes).await
     }
 
@@ -246,17 +221,18 @@ impl Store {
     }
 
     fn enqueue(&self, run: &Run) -> Result<TransactWriteItem, StoreError> {
-        Ok(replace(&self.table, to_item(&QueueRow { run_id: run.run_id }, &queue_key(run))?))
+        let entry = QueueEntry { run_id: run.run_id, version: run.version, not_before: run.not_before };
+        Ok(replace(&self.table, to_item(&entry, &queue_key(&run.team, run.run_id, run.not_before))?))
     }
 
     fn dequeue(&self, run: &Run) -> TransactWriteItem {
-        delete(&self.table, &queue_key(run))
+        delete(&self.table, &queue_key(&run.team, run.run_id, run.not_before))
     }
 }
 
-fn queue_key(run: &Run) -> Key<'_> {
-    match run.not_before {
-        Some(until) => Key::Waiting(&run.team, until, run.run_id),
-        None => Key::Queued(&run.team, run.run_id),
+fn queue_key(team: &TeamId, run: RunId, not_before: Option<Timestamp>) -> Key<'_> {
+    match not_before {
+        Some(until) => Key::Waiting(team, until, run),
+        None => Key::Queued(team, run),
     }
 }

@@ -163,7 +163,7 @@ pub(crate) async fn get(
     };
     let queue = match pair.run.state {
         RunState::Queued => {
-            let ahead = app.store.queued_before(&caller.team, pair.run.run_id, limits::QUEUE_POSITION).await?;
+            let ahead = app.store.queued_before(&pair.run, limits::QUEUE_POSITION).await?;
             Some(QueuePlace { position: ahead as u64 + 1, at_least: ahead >= limits::QUEUE_POSITION })
         }
         _ => None,

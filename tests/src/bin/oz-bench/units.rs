@@ -10,6 +10,7 @@ use ozma_app::ports::{Queue, QueueMessage};
 use ozma_app::sweep::sweep;
 use ozma_app::{Settings, complete};
 use ozma_domain::id::RunId;
+use ozma_domain::limits::FLUSH_UNWATCHED_SECONDS;
 use ozma_tests::world::{AgentDouble, World};
 use secrecy::SecretString;
 
@@ -19,9 +20,8 @@ use crate::report;
 /// What the design promises for a run of ten minutes.
 const AIM: f64 = 22.0;
 
-/// Of the task, and between two segments.
-const MINUTES: u32 = 10;
-const MINUTE: SignedDuration = SignedDuration::from_secs(60);
+/// Of the task.
+const TASK_SECONDS: u64 = 600;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -143,7 +143,7 @@ async fn among(world: &World, queued: u32) -> Result<(Vec<(&'static str, u32, Co
     Ok((bill.stages, total(&swept.stages)))
 }
 
-/// From the claim to the sealed trail, with a segment each minute.
+/// From the claim to the sealed trail, with segments at the pace of an agent that nobody watches.
 async fn work(world: &World, run: RunId, bill: &mut Bill<'_>) -> Result<()> {
     let agent: AgentDouble = world.agent(run).await;
     bill.forget();
@@ -154,13 +154,17 @@ async fn work(world: &World, run: RunId, bill: &mut Bill<'_>) -> Result<()> {
     agent.start(world).await?;
     bill.charge("start");
     let lines = "{\"type\":\"output\",\"command\":1,\"stream\":\"stdout\",\"text\":\"one more line\\n\"}\n".repeat(50);
-    for minute in 1..=MINUTES {
-        world.clock.forward(MINUTE);
-        agent.segment(world, minute, &lines).await?;
+    let (mut sequence, mut worked) = (0, 0);
+    while worked < TASK_SECONDS {
+        let pace = FLUSH_UNWATCHED_SECONDS[FLUSH_UNWATCHED_SECONDS.len().min(sequence as usize + 1) - 1];
+        let step = pace.min(TASK_SECONDS - worked);
+        world.clock.forward(SignedDuration::from_secs(i64::try_from(step)?));
+        (sequence, worked) = (sequence + 1, worked + step);
+        agent.segment(world, sequence, &lines).await?;
         let renewed = bill.cost_since().write_units > 0.0;
         bill.charge(if renewed { "segment that renews the lease" } else { "segment" });
     }
-    agent.finish(world, MINUTES).await?;
+    agent.finish(world, sequence).await?;
     bill.charge("settle");
     world.launcher.end(agent.execution);
     complete::complete(&world.app, run).await?;
