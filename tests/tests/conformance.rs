@@ -1,19 +1,24 @@
 //! The conformance suite on the embedded engine.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use ozma_app::ports::{QueueMessage, Vault};
+use ozma_app::ports::{LaunchRequest, QueueMessage, Vault};
+use ozma_domain::environment::Network;
+use ozma_domain::plan::Plan;
 use ozma_local::bus::LocalBus;
 use ozma_local::clock::SystemClock;
 use ozma_local::data_folder::DataFolder;
+use ozma_local::launcher::{Host, LauncherOptions, LocalLauncher, Prefer};
 use ozma_local::queue::LocalQueue;
 use ozma_local::timer::LocalTimer;
 use ozma_local::vault::FileVault;
 use ozma_tests::conformance::{
-    BusUnderTest, QueueUnderTest, TimerUnderTest, bus_conforms, clock_conforms, queue_conforms, timer_conforms,
-    vault_conforms,
+    BusUnderTest, LauncherUnderTest, QueueUnderTest, TimerUnderTest, bus_conforms, clock_conforms, launcher_conforms,
+    queue_conforms, timer_conforms, vault_conforms,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -72,6 +77,53 @@ async fn the_vault_in_a_file() {
         let folder = DataFolder::open(&fresh(&folders), &SystemClock).expect("opens");
         let vault: Arc<dyn Vault> = Arc::new(FileVault::open(&folder, Arc::new(SystemClock)).expect("opens"));
         vault
+    })
+    .await;
+}
+
+/// An agent that waits for its end.
+const WAITS: &str = "#!/bin/sh\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_launcher_of_sandboxes() {
+    launchers_conform(Prefer::Isolation).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_launcher_of_processes() {
+    launchers_conform(Prefer::Process).await;
+}
+
+async fn launchers_conform(prefer: Prefer) {
+    let folders = tempfile::tempdir().expect("a temporary folder");
+    launcher_conforms(async || {
+        let folder = fresh(&folders);
+        let executable = folder.join("oz");
+        fs::write(&executable, WAITS).expect("a program");
+        fs::set_permissions(&executable, fs::Permissions::from_mode(0o755)).expect("a program");
+        let socket_dir = folder.join("run");
+        fs::create_dir(&socket_dir).expect("a folder");
+        let launcher = LocalLauncher::new(LauncherOptions {
+            executable,
+            data_dir: folder.join("agents"),
+            socket_dir,
+            prefer,
+            host: Host { path: "/usr/bin:/bin".into(), home: None },
+            engines: Vec::new(),
+            grace: LauncherOptions::GRACE,
+            on_exit: unbounded_channel().0,
+        });
+        let request = |execution| LaunchRequest {
+            execution,
+            team: "local".parse().expect("a team"),
+            slot: 0,
+            size: Plan::named("free").expect("a plan").size,
+            image: None,
+            repositories: Vec::new(),
+            network: Network::Full,
+            claim_token: "none".into(),
+        };
+        LauncherUnderTest { launcher: Arc::new(launcher), request }
     })
     .await;
 }

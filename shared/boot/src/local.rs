@@ -75,8 +75,10 @@ pub async fn open(
     lookup: Lookup<'_>,
 ) -> Result<Local, OpenError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = Store::new(dynamodb::client(dynamodb::open(&folder.table())?), TABLE);
+    let database = dynamodb::open(&folder.table())?;
+    let store = Store::new(dynamodb::client(database.clone()), TABLE);
     store.create_table().await?;
+    dynamodb::keep_expiring(&database);
     let plan = seed(&store, folder, asked, clock.as_ref()).await?;
 
     let queue = Arc::new(LocalQueue::default());

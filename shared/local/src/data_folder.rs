@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use ozma_app::ports::Clock;
@@ -17,6 +19,9 @@ use crate::file::{self, Access};
 
 /// What this version writes and reads.
 const FORMAT: u32 = 1;
+
+/// A process that was just killed lets go of its lock a moment later.
+const LETS_GO: Duration = Duration::from_millis(500);
 
 /// An open data folder. It is locked until this is dropped or the process ends, however it ends.
 pub struct DataFolder {
@@ -202,12 +207,16 @@ fn lock(folder: &Path) -> Result<File, DataFolderError> {
     let path = folder.join("lock");
     let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = open.map_err(failed("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(DataFolderError::InUse { path: folder.to_owned(), server: read_server(folder) })
+    let deadline = Instant::now() + LETS_GO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LETS_GO / 20),
+            Err(TryLockError::WouldBlock) => {
+                return Err(DataFolderError::InUse { path: folder.to_owned(), server: read_server(folder) });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
         }
-        Err(TryLockError::Error(source)) => Err(failed("lock", &path)(source)),
     }
 }
 

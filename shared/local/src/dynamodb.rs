@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region, RuntimeComponents};
@@ -17,6 +18,8 @@ use dynoxide::actions::transact_write_items::TransactWriteItemsRequest;
 use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Why a table file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,22 @@ fn refusal(path: PathBuf, source: DynoxideError) -> OpenError {
     } else {
         OpenError::Unusable { path, source }
     }
+}
+
+/// Deletes rows whose time is over, as DynamoDB does by itself: now and each hour, for as long as the database is used.
+pub fn keep_expiring(database: &Arc<Database>) {
+    let database = Arc::downgrade(database);
+    tokio::spawn(async move {
+        while let Some(database) = database.upgrade() {
+            let swept = tokio::task::spawn_blocking(move || database.sweep_ttl()).await;
+            match swept {
+                Ok(Ok(0)) | Err(_) => {}
+                Ok(Ok(rows)) => tracing::debug!(rows, "rows whose time was over were deleted"),
+                Ok(Err(err)) => tracing::warn!(error = %err, "could not delete rows whose time is over"),
+            }
+            tokio::time::sleep(EXPIRE_EVERY).await;
+        }
+    });
 }
 
 /// A database that is gone when its last client is.

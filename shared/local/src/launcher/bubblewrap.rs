@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ozma_domain::environment::Network;
@@ -14,10 +18,12 @@ use super::process::{self, Arguments};
 use super::record::Folder;
 use super::tools::{Host, ROOTS, Tools};
 
-/// The first user of the slots. systemd gives 61184 to 65519 to services that want a user for a while, so no
-/// installation has people or files there.
+/// The users of the slots. systemd gives 61184 to 65519 to services that want a user for a while, so no installation has
+/// people or files there. Each control plane of the machine has a block of its own: the kernel counts a user's processes,
+/// and what one plane's task uses up another's must not miss.
 const FIRST_UID: u32 = 61_184;
-const UIDS: u32 = 4_096;
+const BLOCK: u32 = 64;
+const BLOCKS: u32 = 64;
 
 /// Where things are inside.
 pub(super) const WORKSPACE: &str = "/workspace";
@@ -39,7 +45,31 @@ enum User {
     Own,
     /// A user of the slot's own. The mounts are made by root, who alone reaches a workspace below `/root`; `change`
     /// then leaves root for good, and `enter`, if there is one, makes the user namespace that bubblewrap itself would.
-    Slot { change: PathBuf, enter: Option<PathBuf> },
+    Slot { change: PathBuf, enter: Option<PathBuf>, block: Block },
+}
+
+/// A block of users, held by this process for as long as it lives.
+#[derive(Clone, Debug)]
+struct Block {
+    first: u32,
+    /// Bound to a name that is free again when the process has ended, however it ended.
+    _holder: Option<Arc<UnixDatagram>>,
+}
+
+impl Block {
+    /// The one that the data folder prefers, else the next that is free. If none is, the first is shared: better than root.
+    fn take(data_dir: &Path) -> Self {
+        let mut hasher = DefaultHasher::new();
+        data_dir.hash(&mut hasher);
+        let preferred = hasher.finish() as u32 % BLOCKS;
+        let block = |number: u32, holder| Self { first: FIRST_UID + number * BLOCK, _holder: holder };
+        let free = (0..BLOCKS).find_map(|step| {
+            let number = (preferred + step) % BLOCKS;
+            let name = SocketAddr::from_abstract_name(format!("ozma-users-{number}")).ok()?;
+            Some(block(number, Some(Arc::new(UnixDatagram::bind_addr(&name).ok()?))))
+        });
+        free.unwrap_or_else(|| block(preferred, None))
+    }
 }
 
 /// What one sandbox shows.
@@ -57,14 +87,16 @@ pub(super) struct View<'a> {
 
 impl Bubblewrap {
     /// Finds the strictest way that works, or tells why none does.
-    pub(super) async fn probe(host: &Host) -> Result<Self, String> {
+    pub(super) async fn probe(host: &Host, data_dir: &Path) -> Result<Self, String> {
         let program = host.program("bwrap").ok_or("bubblewrap is not installed (apt install bubblewrap)")?;
         let mut users = vec![User::Own];
         if rustix::process::geteuid().is_root()
             && let Some(change) = host.program("setpriv")
         {
+            let block = Block::take(data_dir);
             let enter = host.program("unshare");
-            users = vec![User::Slot { change: change.clone(), enter }, User::Slot { change, enter: None }, User::Own];
+            let apart = User::Slot { change: change.clone(), enter, block: block.clone() };
+            users = vec![apart, User::Slot { change, enter: None, block }, User::Own];
         }
         let mut reason = String::new();
         for user in users {
@@ -104,7 +136,7 @@ impl Bubblewrap {
     pub(super) fn owner(&self, slot: u16) -> Option<u32> {
         match self.user {
             User::Own => None,
-            User::Slot { .. } => Some(FIRST_UID + u32::from(slot) % UIDS),
+            User::Slot { ref block, .. } => Some(block.first + u32::from(slot) % BLOCK),
         }
     }
 
@@ -220,7 +252,9 @@ impl Bubblewrap {
     }
 
     fn change_user(&self, slot: u16) -> Arguments {
-        let (User::Slot { change, enter }, Some(uid)) = (&self.user, self.owner(slot)) else { return Arguments::new() };
+        let (User::Slot { change, enter, .. }, Some(uid)) = (&self.user, self.owner(slot)) else {
+            return Arguments::new();
+        };
         let mut arguments = vec![change.into(), format!("--reuid={uid}").into(), format!("--regid={uid}").into()];
         for option in ["--clear-groups", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"] {
             arguments.push(option.into());

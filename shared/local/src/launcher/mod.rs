@@ -137,7 +137,11 @@ impl LocalLauncher {
         if self.options.prefer == Prefer::Process {
             return Err("plain processes were asked for".to_owned());
         }
-        self.bubblewrap.get_or_init(|| Bubblewrap::probe(&self.options.host)).await.as_ref().map_err(Clone::clone)
+        self.bubblewrap
+            .get_or_init(|| Bubblewrap::probe(&self.options.host, &self.options.data_dir))
+            .await
+            .as_ref()
+            .map_err(Clone::clone)
     }
 
     async fn launch_in_slot(&self, request: &LaunchRequest) -> Result<Launched, PortError> {

@@ -113,6 +113,10 @@ pub(super) fn kill_tree(execution: ExecutionId, process: &Identity, cgroups: &[s
     for cgroup in cgroups {
         limits::kill_all(cgroup);
     }
+    // Nobody leaves the namespace, and looking for strays reads every process of the machine.
+    if sandbox_is_gone(folder) {
+        return;
+    }
     for _ in 0..200 {
         let family = family(execution, process, cgroups);
         if family.is_empty() {
@@ -172,6 +176,12 @@ pub(super) fn sandbox_init(folder: &Folder) -> Option<Identity> {
     let link = fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let is_its = link.zip(namespace).is_none_or(|(link, namespace)| link.as_os_str() == &*format!("pid:[{namespace}]"));
     (is_init && is_its).then(|| stat.identity())
+}
+
+/// Whether there was a pid namespace and it has ended, which the kernel does only after everybody in it.
+fn sandbox_is_gone(folder: &Folder) -> bool {
+    let began = status_values(folder).iter().any(|value| value.get("child-pid").is_some());
+    began && sandbox_init(folder).is_none()
 }
 
 /// How bubblewrap's child ended, for who is not its parent.
