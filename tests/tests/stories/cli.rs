@@ -103,12 +103,17 @@ fn a_run_left_to_itself_is_come_back_to() {
 fn lists_are_filtered() {
     let world = World::new();
     let _up = world.up(&[]);
-    let good = world.detach(&["--task", "echo fine", "--name", "nightly", "--title", "The nightly build"]);
-    let bad = world.detach(&["--task", "exit 1", "--name", "nightly"]);
-    let other = world.detach(&["--task", "true"]);
-    for run in [&good, &bad, &other] {
-        world.end(run);
-    }
+    // One after the other: lists are in the order of the last change.
+    let [good, bad, other] = [
+        &["--task", "echo fine", "--name", "nightly", "--title", "The nightly build"][..],
+        &["--task", "exit 1", "--name", "nightly"],
+        &["--task", "true"],
+    ]
+    .map(|args| {
+        let run = world.detach(args);
+        world.end(&run);
+        run
+    });
     let check = |filters: &[&str], expected: &[&String]| {
         let list = world.json(&[&["run", "list"], filters].concat());
         let found: Vec<&str> =

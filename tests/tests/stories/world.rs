@@ -249,6 +249,10 @@ impl Drop for World {
                 signal(pid.into(), Signal::KILL);
             }
         }
+        // What a failed story leaves is there to be looked at.
+        if thread::panicking() {
+            self.dir.disable_cleanup(true);
+        }
     }
 }
 
@@ -270,8 +274,15 @@ impl Live {
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn ended(mut self) -> Told {
-        let status = until("the command ends", || self.child.try_wait().expect("a child"));
-        self.rest(status)
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return self.rest(status);
+            }
+            let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
+            assert!(Instant::now() < deadline, "the command does not end; so far\n{stdout}\n--- stderr\n{stderr}");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// SIGKILL, and it is gone when this returns.
