@@ -22,7 +22,7 @@ fn a_run_in_a_repository_leaves_a_trail_that_can_be_proven() {
     ]);
     assert_eq!((told.code, told.stdout.as_str()), (Some(0), "hello from the repository\nFirst words\n"), "{told}");
     let run = told.stderr.lines().find_map(|line| line.strip_prefix("Run ID: ")).expect("an id").to_owned();
-    for step in ["preparing", "running", "succeeded in", "isolated by", "cost $0.00", &format!("oz audit show {run}")] {
+    for step in ["preparing", "running", "succeeded in", "isolated", "cost $0.00", &format!("oz audit show {run}")] {
         assert!(told.stderr.contains(step), "{step}: {told}");
     }
 

@@ -48,7 +48,7 @@ fn without_a_sandbox_a_run_says_so_and_nothing_is_promised_that_is_not_kept() {
     // Anything else works as a plain process, and says that it is one.
     let told = world.oz(&["run", "--task", "echo $OZ_ATTEMPT"]);
     assert_eq!((told.code, told.stdout.as_str()), (Some(0), "1\n"), "{told}");
-    assert!(told.stderr.contains("bubblewrap is not installed"), "{told}");
+    assert!(told.stderr.contains("not isolated: bubblewrap is missing"), "{told}");
     world.nothing_left();
 }
 

@@ -70,6 +70,10 @@ fn a_task_that_forks_forever_deaf_and_busy_harms_nobody() {
 fn bomb(task: impl Fn(&str) -> String) {
     let world = World::new();
     let _up = world.up(&[]);
+    // Without a sandbox the bomb is one of this user's own, and counts against whatever limits that one has.
+    if !world.is_sandboxed() {
+        return;
+    }
     let neighbour = world.detach(&["--task", "echo begun; until [ -e go ]; do sleep 0.1; done; echo done"]);
     // The limits that hold a bomb are asked for first: they must be there before one is lit.
     let limits = world.ok(&["run", "--task", "ulimit -u; ulimit -Hu"]);
@@ -92,13 +96,15 @@ fn bomb(task: impl Fn(&str) -> String) {
 #[test]
 fn a_task_cannot_take_its_agent_down() {
     let world = World::new();
+    // Without a sandbox these signals would reach everybody here.
+    if !world.is_sandboxed() {
+        return;
+    }
     let task = "kill -KILL 1 $PPID; kill -STOP 1 $PPID; kill -STOP -1; kill -KILL -1; echo still told";
     let told = world.oz(&["run", "--task", task]);
-    let run = &world.json(&["run", "list"])["runs"][0];
-    if run["isolation"] == "bubblewrap" {
-        assert_eq!((told.code, told.stdout.as_str()), (Some(0), "still told\n"), "{told}");
-        world.ok(&["audit", "verify", run["run_id"].as_str().unwrap()]);
-    }
+    assert_eq!((told.code, told.stdout.as_str()), (Some(0), "still told\n"), "{told}");
+    let run = &world.json(&["run", "list", "-L", "1"])["runs"][0];
+    world.ok(&["audit", "verify", run["run_id"].as_str().unwrap()]);
 }
 
 #[test]
@@ -117,6 +123,10 @@ fn a_task_that_ignores_sigterm_ends_at_its_deadline() {
 fn a_task_may_leave_its_workspace_in_any_state() {
     let world = World::new();
     let _up = world.up(&[]);
+    // Without a sandbox `/workspace` and `/tmp` are this machine's.
+    if !world.is_sandboxed() {
+        return;
+    }
     let check = |task: &str, code: i32| {
         let told = world.oz(&["run", "--task", task]);
         assert_eq!(told.code, Some(code), "{task}: {told}");

@@ -4,14 +4,6 @@ use std::fs;
 
 use crate::world::{World, until};
 
-/// Whether tasks are apart from this machine at all; where they are not, the run says so, and there is nothing to test.
-fn is_sandboxed(world: &World) -> bool {
-    let run = world.json(&["run", "--task", "true"]);
-    let sandboxed = run["isolation"] == "bubblewrap";
-    assert!(sandboxed || run["isolation"] == "process", "{run}");
-    sandboxed
-}
-
 #[test]
 fn a_task_reads_nothing_of_its_users() {
     let world = World::new();
@@ -22,7 +14,7 @@ fn a_task_reads_nothing_of_its_users() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
-    if !is_sandboxed(&world) {
+    if !world.is_sandboxed() {
         return;
     }
     let mut up = world.command(["up", "--port", "0"]);
@@ -61,7 +53,7 @@ fn a_task_reads_nothing_of_its_users() {
 #[test]
 fn a_task_writes_nowhere_but_in_its_workspace() {
     let world = World::new();
-    if !is_sandboxed(&world) {
+    if !world.is_sandboxed() {
         return;
     }
     let script = "for folder in / /etc /usr /usr/bin /opt /root /home /run /run/oz /oz /dev /sys /proc /var /var/lib /lib; do\n\
@@ -75,7 +67,7 @@ fn a_task_writes_nowhere_but_in_its_workspace() {
 #[test]
 fn without_a_network_there_is_none() {
     let world = World::new();
-    if !is_sandboxed(&world) {
+    if !world.is_sandboxed() {
         return;
     }
     let _up = world.up(&[]);

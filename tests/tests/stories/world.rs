@@ -172,6 +172,14 @@ impl World {
         self.until_state(run, &["SUCCEEDED", "FAILED", "ERROR", "CANCELLED"])
     }
 
+    /// Whether tasks are apart from this machine at all; where they are not, the run says so.
+    pub(crate) fn is_sandboxed(&self) -> bool {
+        let run = self.json(&["run", "--task", "true"]);
+        let sandboxed = run["isolation"] == "bubblewrap";
+        assert!(sandboxed || run["isolation"] == "process", "{run}");
+        sandboxed
+    }
+
     /// The folder of an execution, whether or not it is there.
     pub(crate) fn execution(&self, run: &str, attempt: u32) -> PathBuf {
         self.data().join(format!("agents/executions/{run}-{attempt}"))

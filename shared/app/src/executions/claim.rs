@@ -125,7 +125,9 @@ fn notices(isolation: Isolation, environment: &EnvironmentConfig) -> Vec<String>
         notices.push(format!("no container engine is reachable: the image {image} was not used"));
     }
     if isolation == Isolation::Process {
-        notices.push("not isolated: bubblewrap is not installed, so the task runs as a plain process".to_owned());
+        let notice =
+            "not isolated: bubblewrap is missing or does not work here (`oz up` says why), so this is a plain process";
+        notices.push(notice.to_owned());
     }
     notices
 }

@@ -190,7 +190,10 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let size = Size { vcpus: 1, memory_mib: 512, disk_mib: 1 };
         let applied = apply(child.id(), &format!("test-{}", std::process::id()), 0, size);
-        assert!(applied.notes.contains(&"processes by rlimit") && applied.notes.contains(&"nice"), "{applied:?}");
+        assert!(applied.notes.contains(&"processes by rlimit"), "{applied:?}");
+        // Within a run of our own this process is nice enough already.
+        let nicer = rustix::process::getpriority_process(None).is_ok_and(|nice| nice >= NICE);
+        assert!(nicer || applied.notes.contains(&"nice"), "{applied:?}");
         let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
         let processes = limits.lines().find(|line| line.starts_with("Max processes")).unwrap();
         assert!(processes.contains(" 5120 "), "{processes}");

@@ -91,7 +91,11 @@ impl Bench {
             (Isolation::Bubblewrap, _) => true,
             (_, reason) => {
                 let installed = Path::new("/usr/bin/bwrap").exists();
-                let nested = fs::read_to_string("/proc/1/comm").is_ok_and(|name| name.trim() == "bwrap");
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "these tests may be the task of a run, whose sandbox holds no other"
+                )]
+                let nested = std::env::var_os("OZ_RUN_ID").is_some();
                 assert!(!installed || nested, "bubblewrap is installed and does not work: {reason:?}");
                 #[expect(clippy::print_stderr, reason = "whoever runs the tests should know")]
                 {
