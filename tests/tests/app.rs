@@ -1,22 +1,27 @@
 //! The use cases over the real table and archive: what each promises, run twice, and failed at every step.
 
-use jiff::SignedDuration;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{AcceptError, accept};
 use ozma_app::cancel::{CancelError, cancel};
 use ozma_app::executions::ExecutionError;
+use ozma_app::launch::launch;
 use ozma_app::ports::{Launched, PortError};
 use ozma_app::settle::{Settled, container_gone};
 use ozma_app::sweep::{Repairs, sweep};
+use ozma_app::transcript::{Cursor, transcript};
 use ozma_app::{audit, environments};
 use ozma_domain::audit::verify::{StoredSegment, verify};
 use ozma_domain::environment::EnvironmentConfig;
 use ozma_domain::failure::FailureClass;
 use ozma_domain::id::RunId;
 use ozma_domain::outcome::Outcome;
+use ozma_domain::plan::Plan;
 use ozma_domain::protocol::Report;
 use ozma_domain::run::Prompt;
-use ozma_store::Written;
-use ozma_tests::world::{AgentDouble, Fault, World};
+use ozma_store::{ArchiveKey, TeamRow, Written};
+use ozma_tests::world::{AgentDouble, Fault, World, gzip};
 
 const NOTICE: &str = "{\"type\":\"notice\",\"text\":\"hello\"}\n";
 
@@ -47,7 +52,7 @@ async fn a_run_goes_from_accept_to_a_sealed_trail() {
     let published: Vec<String> = world.bus.published().iter().map(|event| event.id.clone()).collect();
     assert_eq!(published, [format!("{run}/1/SUCCEEDED")]);
     assert_eq!(proof(&world, run).await, "2 segments, 4 events, complete");
-    assert_eq!(sweep(&world.app).await.unwrap(), Repairs::default());
+    assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap(), Repairs::default());
 }
 
 /// Verifies the trail of a run as an auditor would.
@@ -130,16 +135,34 @@ async fn a_queue_entry_that_was_left_over_starts_nothing_and_takes_no_later_one_
     let pending = queued.dispatched(0, world.now(), 60).unwrap();
     assert_eq!(store.take_slot(&queued, &pending, 0).await.unwrap(), Written::Now);
     assert_eq!(head().await, [entry.clone()]);
-    assert_eq!(world.drain().await, 0);
-    assert_eq!(head().await, []);
-    // The run waits again; who still holds the old entry does not take the new one away.
+    // The run waits again for its time, which the old entry does not know.
     let execution = world.agent(run).await.execution;
     container_gone(&world.app, execution, None).await.unwrap();
+    assert_eq!(world.drain().await, 0);
+    assert_eq!(head().await, []);
+    // Who still holds the old entry does not take the new one away.
     world.clock.forward(seconds(1));
     let [again] = head().await.try_into().unwrap();
     store.drop_queue_entry(&world.team, &entry).await.unwrap();
     assert_eq!(head().await, [again]);
     assert_eq!(world.drain().await, 1);
+}
+
+#[tokio::test]
+async fn a_smaller_plan_starts_nothing_until_there_is_room() {
+    let world = World::new("build").await;
+    let mut runs = Vec::new();
+    for _ in 0..9 {
+        runs.push(world.accept("true").await);
+    }
+    assert_eq!(world.drain().await, 9);
+    let row = world.app.store.team(&world.team).await.unwrap().unwrap();
+    world.app.store.put_team(&TeamRow { plan: Plan::named("free").unwrap(), ..row }).await.unwrap();
+    world.accept("true").await;
+    for (ended, run) in runs.iter().enumerate() {
+        assert_eq!(world.drain().await, usize::from(ended == 6), "after {ended} ends");
+        world.agent(*run).await.work(&world).await;
+    }
 }
 
 #[tokio::test]
@@ -173,6 +196,40 @@ async fn segments_are_stored_once_and_in_order() {
     agent.finish(&world, 2).await.unwrap();
     assert!(matches!(agent.segment(&world, 3, NOTICE).await, Err(ExecutionError::Stale(_))));
     agent.finish(&world, 2).await.expect("the answer to the report was lost");
+}
+
+#[tokio::test]
+async fn what_arrives_after_the_last_word_is_no_part_of_the_trail() {
+    let world = World::new("free").await;
+    let run = world.accept("true").await;
+    world.drain().await;
+    let agent = world.agent(run).await;
+    agent.claim(&world).await.map(drop).unwrap();
+    agent.segment(&world, 1, NOTICE).await.unwrap();
+    agent.finish(&world, 1).await.unwrap();
+    assert!(matches!(agent.segment(&world, 2, NOTICE).await, Err(ExecutionError::Stale(_))));
+    // One that was let in before and is stored only now.
+    let late = ArchiveKey::Segment { team: &world.team, execution: agent.execution, sequence: 2 };
+    world.app.archive.create(&late, gzip(NOTICE), Default::default()).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(audit::trail(&world.app, &world.team, run).await.unwrap().segments.len(), 1);
+        let page = transcript(&world.app, &world.team, run, Cursor::default(), Duration::ZERO).await.unwrap();
+        assert_eq!((page.events.len(), page.ended), (1, true));
+        world.pump().await;
+    }
+    assert_eq!(proof(&world, run).await, "1 segments, 1 events, complete");
+}
+
+#[tokio::test]
+async fn events_that_swell_are_refused() {
+    let world = World::new("free").await;
+    let run = world.accept("true").await;
+    world.drain().await;
+    let agent = world.agent(run).await;
+    agent.claim(&world).await.map(drop).unwrap();
+    let refused = agent.segment(&world, 1, &"{}\n".repeat(1_000_000)).await;
+    assert!(matches!(refused, Err(ExecutionError::TooLarge { .. })), "{refused:?}");
+    agent.segment(&world, 1, NOTICE).await.unwrap();
 }
 
 #[tokio::test]
@@ -286,26 +343,29 @@ async fn the_sweep_finds_what_was_left_behind() {
     let world = World::new("free").await;
     // A tick that was lost.
     let run = world.accept("true").await;
-    assert_eq!(sweep(&world.app).await.unwrap(), Repairs { started: 1, ..Repairs::default() });
+    assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap(), Repairs { started: 1, ..Repairs::default() });
     // A launch that left nothing behind.
     let execution = world.agent(run).await.execution;
     world.launcher.end(execution);
     world.clock.forward(seconds(4));
-    assert_eq!(sweep(&world.app).await.unwrap(), Repairs { relaunched: 1, ..Repairs::default() });
+    assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap(), Repairs { relaunched: 1, ..Repairs::default() });
     assert_eq!(world.launcher.launches(), [execution, execution]);
     // An agent that falls silent: its lease ends it, and the run is tried again.
     let agent = world.agent(run).await;
     agent.claim(&world).await.map(drop).unwrap();
     world.clock.forward(seconds(59));
-    assert_eq!(sweep(&world.app).await.unwrap(), Repairs::default());
+    assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap(), Repairs::default());
     world.clock.forward(seconds(2));
-    assert_eq!(sweep(&world.app).await.unwrap(), Repairs::default());
+    assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap(), Repairs::default());
     assert_eq!(world.launcher.stops(), [execution]);
     // A container that does not go is given up; should it live on, it is nobody's.
     world.clock.forward(seconds(30));
-    assert_eq!(sweep(&world.app).await.unwrap(), Repairs { ended: 1, ..Repairs::default() });
+    assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap(), Repairs { ended: 1, ..Repairs::default() });
     world.clock.forward(seconds(1));
-    assert_eq!(sweep(&world.app).await.unwrap(), Repairs { started: 1, stopped: 1, ..Repairs::default() });
+    assert_eq!(
+        sweep(&world.app, Timestamp::MIN).await.unwrap(),
+        Repairs { started: 1, stopped: 1, ..Repairs::default() }
+    );
     world.launcher.end(execution);
     // An end whose completion was lost.
     let agent = world.agent(run).await;
@@ -313,9 +373,46 @@ async fn the_sweep_finds_what_was_left_behind() {
     agent.finish(&world, 0).await.unwrap();
     world.launcher.end(agent.execution);
     world.clock.forward(seconds(11));
-    assert_eq!(sweep(&world.app).await.unwrap(), Repairs { completed: 1, ..Repairs::default() });
+    assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap(), Repairs { completed: 1, ..Repairs::default() });
     assert_eq!(world.bus.published().len(), 1);
-    assert_eq!(sweep(&world.app).await.unwrap(), Repairs::default());
+    assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap(), Repairs::default());
+}
+
+#[tokio::test]
+async fn no_agent_is_lost_because_nobody_listened() {
+    let world = World::new("free").await;
+    let run = world.accept("true").await;
+    world.drain().await;
+    let agent = world.agent(run).await;
+    agent.claim(&world).await.map(drop).unwrap();
+    // The control plane was away for longer than the lease, and listens again.
+    world.clock.forward(seconds(300));
+    let awake_since = world.now();
+    assert_eq!(sweep(&world.app, awake_since).await.unwrap(), Repairs::default());
+    world.clock.forward(seconds(59));
+    assert_eq!(sweep(&world.app, awake_since).await.unwrap(), Repairs::default());
+    assert_eq!(world.launcher.stops(), []);
+    world.clock.forward(seconds(2));
+    assert_eq!(sweep(&world.app, awake_since).await.unwrap(), Repairs::default());
+    assert_eq!(world.launcher.stops(), [agent.execution], "silent for a whole lease");
+}
+
+#[tokio::test]
+async fn a_cancelled_run_keeps_its_slot_while_its_launch_may_be_on_its_way() {
+    let world = World::new("free").await;
+    let run = world.accept("true").await;
+    let queued = world.run(run).await;
+    let pending = queued.dispatched(0, world.now(), 60).unwrap();
+    assert_eq!(world.app.store.take_slot(&queued, &pending, 0).await.unwrap(), Written::Now);
+    cancel(&world.app, &world.team, run, "me").await.unwrap();
+    assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap(), Repairs::default());
+    assert_eq!(world.app.store.taken_slots(&world.team).await.unwrap().len(), 1);
+    // The launch comes late, and sees that it is not wanted.
+    let request = world.app.store.request(&world.team, run).await.unwrap().unwrap();
+    launch(&world.app, &pending, &request, &Plan::named("free").unwrap()).await.unwrap();
+    assert_eq!(world.launcher.launches(), []);
+    world.clock.forward(seconds(4));
+    assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap(), Repairs { ended: 1, ..Repairs::default() });
 }
 
 #[tokio::test]
@@ -330,10 +427,10 @@ async fn a_silent_agent_past_its_deadline_ends_as_a_time_out() {
         world.clock.forward(seconds(15));
         agent.segment(&world, sequence, "").await.unwrap();
     }
-    sweep(&world.app).await.unwrap();
+    sweep(&world.app, Timestamp::MIN).await.unwrap();
     assert_eq!(world.launcher.stops(), [agent.execution]);
     world.clock.forward(seconds(31));
-    sweep(&world.app).await.unwrap();
+    sweep(&world.app, Timestamp::MIN).await.unwrap();
     assert_eq!(world.state(run).await, "ERROR");
     let code = world.run(run).await.status.unwrap().error_code.unwrap();
     assert_eq!(code.as_str(), "infrastructure_timeout");
@@ -378,7 +475,7 @@ async fn an_ambiguous_launch_is_repeated_by_the_sweep() {
     assert!(ozma_app::dispatch::drain(&world.app, &world.team).await.is_err());
     assert_eq!(world.state(run).await, "PENDING");
     world.clock.forward(seconds(4));
-    assert_eq!(sweep(&world.app).await.unwrap().relaunched, 1);
+    assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap().relaunched, 1);
     world.agent(run).await.work(&world).await;
     assert_eq!(world.state(run).await, "SUCCEEDED");
 }
@@ -423,7 +520,7 @@ async fn insist<T, E>(mut step: impl AsyncFnMut() -> Result<T, E>) -> T {
 async fn story(world: &World) -> RunId {
     let sweep_later = async |by: i64| {
         world.clock.forward(seconds(by));
-        let _ = sweep(&world.app).await;
+        let _ = sweep(&world.app, Timestamp::MIN).await;
     };
     // A sender that got no answer asks again with the same key.
     let run = insist(async || accept(&world.app, world.keyed("true", "key")).await).await.run_id;

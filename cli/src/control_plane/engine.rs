@@ -5,10 +5,11 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use ozma_app::App;
 use ozma_app::complete::complete;
 use ozma_app::dispatch::drain;
-use ozma_app::ports::{Queue as _, QueueMessage};
+use ozma_app::ports::QueueMessage;
 use ozma_app::settle::container_gone;
 use ozma_app::sweep::{Repairs, sweep};
 use ozma_boot::local::{LocalLauncher, LocalQueue};
@@ -25,8 +26,11 @@ const HANDLERS: usize = 64;
 /// Between two sweeps. Locally a sweep reads a few rows of a file.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
-/// Before a message whose handling failed is handled again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Two rounds further apart than this had a pause between them in which no agent could be heard.
+const ASLEEP: SignedDuration = SignedDuration::from_secs(45);
+
+/// Before a message whose handling failed is handled again, and again.
+const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 pub(super) struct Engine {
     queue: Arc<LocalQueue>,
@@ -77,21 +81,30 @@ async fn handle_messages(app: Arc<App>, queue: Arc<LocalQueue>, handlers: TaskTr
     loop {
         let message = queue.receive().await;
         let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let (app, queue) = (app.clone(), queue.clone());
+        let (app, room) = (app.clone(), room.clone());
         handlers.spawn(async move {
-            let failed = match &message {
-                QueueMessage::Tick { team } => drain(&app, team).await.err().map(|err| logged("a tick", &err)),
-                QueueMessage::Complete { run, .. } => {
-                    complete(&app, *run).await.err().map(|err| logged("an end", &err))
+            let mut permit = Some(permit);
+            for pause in RETRY_AFTER {
+                if handle(&app, &message).await {
+                    return;
                 }
-            };
-            drop(permit);
-            if failed.is_some() {
-                tokio::time::sleep(RETRY_AFTER).await;
-                let _ = queue.send(message).await;
+                permit.take();
+                tokio::time::sleep(pause).await;
+                permit = room.clone().acquire_owned().await.ok();
             }
+            // The last try. After it the sweep finds what is left to do.
+            handle(&app, &message).await;
         });
     }
+}
+
+/// Whether it worked.
+async fn handle(app: &App, message: &QueueMessage) -> bool {
+    let failed = match message {
+        QueueMessage::Tick { team } => drain(app, team).await.err().map(|err| logged("a tick", &err)),
+        QueueMessage::Complete { run, .. } => complete(app, *run).await.err().map(|err| logged("an end", &err)),
+    };
+    failed.is_none()
 }
 
 async fn handle_exits(
@@ -113,8 +126,16 @@ async fn handle_exits(
 async fn sweep_regularly(app: Arc<App>) {
     // Right after a start there may be launches that were cut short; the second round finds them old enough.
     let mut pause = Duration::from_secs(4);
+    let mut awake_since = app.clock.now();
+    let mut last = awake_since;
     loop {
-        match sweep(&app).await {
+        let now = app.clock.now();
+        // The machine slept: its clock went on and this loop did not.
+        if now.duration_since(last) > ASLEEP {
+            awake_since = now;
+        }
+        last = now;
+        match sweep(&app, awake_since).await {
             Ok(repairs) if repairs == Repairs::default() => {}
             Ok(repairs) => tracing::info!(?repairs, "the sweep repaired something"),
             Err(err) => {

@@ -1,7 +1,7 @@
 //! Reading the audit trail back: the manifest, the list of segments, and each as it is stored.
 
 use ozma_domain::audit::SignedManifest;
-use ozma_domain::audit::manifest::public_key;
+use ozma_domain::audit::manifest::{SegmentEntry, public_key};
 use ozma_domain::id::{ExecutionId, RunId, TeamId};
 use ozma_store::{ArchiveKey, Object, StoreError};
 
@@ -37,16 +37,20 @@ pub enum AuditError {
 pub async fn trail(app: &App, team: &TeamId, run_id: RunId) -> Result<Trail, AuditError> {
     let run = app.store.run(run_id).await?.filter(|run| run.team == *team).ok_or(AuditError::Unknown(run_id))?;
     let key = ArchiveKey::Manifest { team, run: run_id, executions: run.executions };
-    let manifest = match app.archive.read(&key).await? {
-        Some(object) => Some(
-            serde_json::from_slice(&object.bytes)
-                .map_err(|err| StoreError::Unreadable { what: key.to_string(), cause: err.into() })?,
-        ),
-        None => None,
-    };
+    let public_key = public_key(&app.settings.signing_seed);
+    if let Some(object) = app.archive.read(&key).await? {
+        let unreadable = |cause| StoreError::Unreadable { what: key.to_string(), cause };
+        let manifest: SignedManifest = serde_json::from_slice(&object.bytes).map_err(|err| unreadable(err.into()))?;
+        // What was sealed and nothing else. Changed by somebody, it lists nothing, and whoever verifies it is told.
+        let sealed = manifest.open(&public_key).map(|opened| opened.segments).unwrap_or_default();
+        let segment =
+            |entry: SegmentEntry| TrailSegment { key: entry.key, execution: entry.execution, sequence: entry.sequence };
+        let segments = sealed.into_iter().map(segment).collect();
+        return Ok(Trail { manifest: Some(manifest), public_key, segments });
+    }
     let mut segments = Vec::new();
     for execution in 1..=run.executions {
-        for sequence in 1.. {
+        for sequence in 1..=run.last_segment(execution) {
             let key = ArchiveKey::Segment { team, execution: ExecutionId::new(run_id, execution), sequence };
             if app.archive.metadata(&key).await?.is_none() {
                 break;
@@ -54,7 +58,7 @@ pub async fn trail(app: &App, team: &TeamId, run_id: RunId) -> Result<Trail, Aud
             segments.push(TrailSegment { key: key.to_string(), execution, sequence });
         }
     }
-    Ok(Trail { manifest, public_key: public_key(&app.settings.signing_seed), segments })
+    Ok(Trail { manifest: None, public_key, segments })
 }
 
 /// A segment as it is stored: gzipped JSON lines.

@@ -25,19 +25,25 @@ pub async fn complete(app: &App, run_id: RunId) -> Result<Vec<Owed>, CompleteErr
     };
     let Some(request) = app.store.request(&run.team, run_id).await? else { return Ok(Vec::new()) };
     let mut still = ended.owed.clone();
+    let mut failure = None;
+    // Neither waits for the other: a bus that is down keeps no trail unsealed. A cancelled agent may still be saying its
+    // last words, so its trail is sealed when it is gone.
     if still.contains(&Owed::Publish) {
-        app.bus.publish(&event(&run, &request)).await?;
-        still.retain(|owed| *owed != Owed::Publish);
+        match app.bus.publish(&event(&run, &request)).await {
+            Ok(()) => still.retain(|owed| *owed != Owed::Publish),
+            Err(err) => failure = Some(CompleteError::from(err)),
+        }
     }
-    // A cancelled agent may still be saying its last words.
     if still.contains(&Owed::Seal) && run.held_slot().is_none() {
-        seal(app, &run, &request).await?;
-        still.retain(|owed| *owed != Owed::Seal);
+        match seal(app, &run, &request).await {
+            Ok(()) => still.retain(|owed| *owed != Owed::Seal),
+            Err(err) => failure = Some(err.into()),
+        }
     }
     if still != ended.owed {
         app.store.settle_owed(&run, &still).await?;
     }
-    Ok(still)
+    failure.map_or(Ok(still), Err)
 }
 
 fn event(run: &Run, request: &RunRequest) -> RunEnded {
@@ -90,7 +96,8 @@ async fn seal(app: &App, run: &Run, request: &RunRequest) -> Result<(), StoreErr
 async fn stored_segments(app: &App, run: &Run, execution: &Execution) -> Result<Vec<SegmentEntry>, StoreError> {
     let id = ExecutionId::new(run.run_id, execution.number);
     let mut entries = Vec::new();
-    for sequence in 1.. {
+    // What arrives after the agent's last word is not its trail.
+    for sequence in 1..=execution.last_segment.unwrap_or(u32::MAX) {
         let key = ArchiveKey::Segment { team: &run.team, execution: id, sequence };
         let Some(metadata) = app.archive.metadata(&key).await? else { break };
         let text = |name: &str| metadata.get(name).cloned().unwrap_or_default();

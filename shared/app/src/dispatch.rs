@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use ozma_domain::id::TeamId;
+use ozma_domain::plan::Plan;
 use ozma_domain::run::{Run, RunRequest};
 use ozma_store::{QueueEntry, StoreError, Written};
 
@@ -30,43 +31,57 @@ enum Taking {
 /// Starts as many runs as there are slots, oldest first. Returns how many.
 pub async fn drain(app: &App, team: &TeamId) -> Result<usize, DispatchError> {
     let plan = app.plan(team).await?;
-    let mut launches = FuturesUnordered::new();
+    let mut taken = Vec::new();
+    // Whatever goes wrong on the way, those that have a slot are launched.
+    let mut failure = take_all(app, team, &plan, &mut taken).await.map_err(DispatchError::from);
+    let launches = taken.iter().map(|(run, request)| launch(app, run, request, &plan));
+    let mut launches: FuturesUnordered<_> = launches.collect();
+    while let Some(launched) = launches.next().await {
+        if let Err(err) = launched {
+            failure = failure.and(Err(err.into()));
+        }
+    }
+    failure.map(|()| taken.len())
+}
+
+/// Takes slots for waiting runs until there are no more of one of them.
+async fn take_all(
+    app: &App,
+    team: &TeamId,
+    plan: &Plan,
+    all: &mut Vec<(Box<Run>, Box<RunRequest>)>,
+) -> Result<(), StoreError> {
     loop {
         let taken: BTreeSet<u16> = app.store.taken_slots(team).await?.iter().map(|row| row.slot).collect();
-        let free: Vec<u16> = (0..plan.concurrent_agents).filter(|slot| !taken.contains(slot)).collect();
+        let cap = usize::from(plan.concurrent_agents);
+        let mut free: Vec<u16> = (0..plan.concurrent_agents).filter(|slot| !taken.contains(slot)).collect();
+        // Agents of a larger plan before this one may hold slots beyond it.
+        free.truncate(cap.saturating_sub(taken.len()));
         if free.is_empty() {
-            break;
+            return Ok(());
         }
         let waiting = app.store.queue_head(team, app.now(), free.len()).await?;
         if waiting.is_empty() {
-            break;
+            return Ok(());
         }
         for (entry, slot) in waiting.into_iter().zip(free) {
             match take(app, team, &entry, slot, plan.deadline_seconds(None)).await? {
-                Taking::Taken(run, request) => {
-                    let plan = plan.clone();
-                    launches.push(async move { launch(app, &run, &request, &plan).await });
-                }
+                Taking::Taken(run, request) => all.push((run, request)),
                 Taking::NotQueued => {}
                 // The loop looks again at what is free and who waits: each loss is another's gain, so it ends.
                 Taking::Lost => break,
             }
         }
     }
-    let started = launches.len();
-    let mut failure = Ok(started);
-    while let Some(launched) = launches.next().await {
-        if let Err(err) = launched {
-            failure = Err(err.into());
-        }
-    }
-    failure
 }
 
 async fn take(app: &App, team: &TeamId, entry: &QueueEntry, slot: u16, longest: u64) -> Result<Taking, StoreError> {
     let run_id = entry.run_id;
     let found = (app.store.run(run_id).await?, app.store.request(team, run_id).await?);
-    let taking = if let (Some(queued), Some(request)) = found {
+    // An entry of an earlier version was left over: the run may be queued again, but not before its time.
+    let taking = if let (Some(queued), Some(request)) = found
+        && queued.version == entry.version
+    {
         let deadline = request.deadline_seconds.unwrap_or(longest).min(longest);
         queued.dispatched(slot, app.now(), deadline).map(|pending| (queued, pending, request))
     } else {

@@ -7,6 +7,7 @@ use ozma_domain::id::{ExecutionId, SecretName};
 use ozma_domain::outcome::Outcome;
 use ozma_domain::plan::Plan;
 use ozma_domain::run::{Run, RunRequest};
+use ozma_domain::state::RunState;
 use ozma_domain::token::claim_token;
 use ozma_store::{StoreError, Written};
 
@@ -48,6 +49,11 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
         network: environment.network,
         claim_token: claim_token(&app.settings.claim_key, execution),
     };
+    // It may have been cancelled while it waited for its turn, and its slot may be another's by now.
+    let still = app.store.run(run.run_id).await?;
+    if still.is_none_or(|still| !still.is_current(execution) || still.state != RunState::Pending) {
+        return Ok(());
+    }
     match app.launcher.launch(&launch).await? {
         Launched::Started { isolation, .. } => {
             tracing::info!(run.id = %run.run_id, execution = %execution, isolation = isolation.as_str(), "launched");

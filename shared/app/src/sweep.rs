@@ -8,6 +8,7 @@ use ozma_domain::limits;
 use ozma_domain::outcome::Outcome;
 use ozma_domain::run::Run;
 use ozma_domain::state::RunState;
+use ozma_domain::text::chain;
 use ozma_store::{SlotRow, StoreError, TeamRow};
 
 use crate::App;
@@ -52,42 +53,112 @@ pub enum SweepError {
     Complete(#[from] CompleteError),
 }
 
-/// One round over every team. An error in one team is logged and does not keep the others waiting.
-pub async fn sweep(app: &App) -> Result<Repairs, SweepError> {
-    let mut repairs = Repairs::default();
-    let mut first_error = None;
+/// One round over every team. What fails is logged and keeps nothing else waiting; the first error is returned.
+///
+/// `awake_since` is when the control plane began to listen without a pause: while it was down or asleep no agent could
+/// renew its lease, so leases count from then at the earliest.
+pub async fn sweep(app: &App, awake_since: Timestamp) -> Result<Repairs, SweepError> {
+    let mut round = Round { app, awake_since, repairs: Repairs::default(), first_error: None };
     for team in app.store.teams().await? {
-        if let Err(err) = sweep_team(app, &team, &mut repairs).await {
-            tracing::warn!(team = %team.team, error = %err, "a team could not be swept");
-            first_error.get_or_insert(err);
+        let swept = round.team(&team).await;
+        round.note("a team", swept);
+    }
+    let swept = round.containers().await;
+    round.note("the containers", swept);
+    round.first_error.map_or(Ok(round.repairs), Err)
+}
+
+struct Round<'a> {
+    app: &'a App,
+    awake_since: Timestamp,
+    repairs: Repairs,
+    first_error: Option<SweepError>,
+}
+
+impl Round<'_> {
+    fn note(&mut self, what: &str, result: Result<(), SweepError>) {
+        if let Err(err) = result {
+            tracing::warn!(error = %chain(&err), "{what} could not be swept");
+            self.first_error.get_or_insert(err);
         }
     }
-    if let Err(err) = sweep_containers(app, &mut repairs).await {
-        first_error.get_or_insert(err);
+
+    async fn team(&mut self, row: &TeamRow) -> Result<(), SweepError> {
+        for slot in self.app.store.taken_slots(&row.team).await? {
+            let swept = sweep_slot(self.app, self.awake_since, &row.team, &slot, &mut self.repairs).await;
+            self.note("a slot", swept);
+        }
+        let drained = drain(self.app, &row.team).await.map(|started| self.repairs.started += started);
+        self.note("a queue", drained.map_err(SweepError::from));
+        self.ends(row).await
     }
-    first_error.map_or(Ok(repairs), Err)
+
+    /// Seals and publishes what was not, and moves the mark up to which all is done.
+    async fn ends(&mut self, row: &TeamRow) -> Result<(), SweepError> {
+        const ROUND: usize = 500;
+        let app = self.app;
+        // Younger ends are being completed by whoever brought them about.
+        let settled_before = after(app.now(), -10);
+        let entries = app.store.ended_since(&row.team, row.swept_until, ROUND).await?;
+        let mut swept_until = row.swept_until;
+        let mut all_done = true;
+        for entry in entries {
+            let mut done = entry.owed.is_empty();
+            if !done && entry.ended_at < settled_before {
+                match complete(app, entry.run_id).await {
+                    Ok(still) => {
+                        self.repairs.completed += usize::from(still.len() < entry.owed.len());
+                        done = still.is_empty();
+                    }
+                    Err(err) => self.note("an end", Err(err.into())),
+                }
+            }
+            all_done &= done && entry.ended_at < settled_before;
+            if all_done {
+                swept_until = Some(entry.ended_at);
+            }
+        }
+        if swept_until != row.swept_until {
+            // The plan may have changed meanwhile: take the row as it is now.
+            if let Some(current) = app.store.team(&row.team).await? {
+                app.store.put_team(&TeamRow { swept_until, ..current }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn containers(&mut self) -> Result<(), SweepError> {
+        for execution in self.app.launcher.list().await? {
+            if !owns(self.app, execution).await? {
+                self.app.launcher.stop(execution).await?;
+                self.repairs.stopped += 1;
+            }
+        }
+        Ok(())
+    }
 }
 
-async fn sweep_team(app: &App, row: &TeamRow, repairs: &mut Repairs) -> Result<(), SweepError> {
-    for slot in app.store.taken_slots(&row.team).await? {
-        sweep_slot(app, &row.team, &slot, repairs).await?;
-    }
-    repairs.started += drain(app, &row.team).await?;
-    sweep_ends(app, row, repairs).await
-}
-
-async fn sweep_slot(app: &App, team: &TeamId, slot: &SlotRow, repairs: &mut Repairs) -> Result<(), SweepError> {
+async fn sweep_slot(
+    app: &App,
+    awake_since: Timestamp,
+    team: &TeamId,
+    slot: &SlotRow,
+    repairs: &mut Repairs,
+) -> Result<(), SweepError> {
     let execution = slot.execution_id();
     let Some(run) = app.store.run(slot.run_id).await? else { return Ok(()) };
     let Some(current) = run.execution.as_ref().filter(|_| run.is_current(execution)) else { return Ok(()) };
     let now = app.now();
     let alive = app.launcher.status(execution).await?;
     let age = now.duration_since(current.dispatched_at);
+    let relaunch_after = SignedDuration::from_secs(app.settings.relaunch_seconds);
 
     if run.state.is_terminal() {
         // Cancelled: its container goes, then its slot.
         match alive {
             ContainerStatus::Alive => app.launcher.stop(execution).await?,
+            // Its launch may still be on its way.
+            ContainerStatus::Gone { reason: None } if age <= relaunch_after => {}
             ContainerStatus::Gone { reason } => {
                 repairs.ended += usize::from(is_now(container_gone(app, execution, reason.as_deref()).await?));
             }
@@ -95,7 +166,6 @@ async fn sweep_slot(app: &App, team: &TeamId, slot: &SlotRow, repairs: &mut Repa
         return Ok(());
     }
     if let ContainerStatus::Gone { reason } = alive {
-        let relaunch_after = SignedDuration::from_secs(app.settings.relaunch_seconds);
         if run.state == RunState::Pending && reason.is_none() && now < current.lease_until {
             if age > relaunch_after {
                 relaunch(app, team, &run).await?;
@@ -106,7 +176,7 @@ async fn sweep_slot(app: &App, team: &TeamId, slot: &SlotRow, repairs: &mut Repa
         }
         return Ok(());
     }
-    if let Some((since, failure)) = overdue(&run, now) {
+    if let Some((since, failure)) = overdue(app, &run, awake_since) {
         app.launcher.stop(execution).await?;
         // Its end is told when the container is gone, so that two of one run are never alive at once. A container that
         // does not go is given up: its agent is fenced off.
@@ -118,14 +188,15 @@ async fn sweep_slot(app: &App, team: &TeamId, slot: &SlotRow, repairs: &mut Repa
 }
 
 /// Why a live execution has to end, and since when, if it has to.
-fn overdue(run: &Run, now: Timestamp) -> Option<(Timestamp, Outcome)> {
-    let current = run.execution.as_ref()?;
+fn overdue(app: &App, run: &Run, awake_since: Timestamp) -> Option<(Timestamp, Outcome)> {
+    let (current, now) = (run.execution.as_ref()?, app.now());
     let last_moment = after(current.deadline_at, limits::DEADLINE_GRACE_SECONDS);
     if now >= last_moment {
         let failure = Outcome::failed(FailureClass::NoReport, "past its deadline, and the agent did not report");
         return Some((last_moment, failure));
     }
-    if now < current.lease_until {
+    let lease_until = current.lease_until.max(after(awake_since, app.settings.lease_seconds));
+    if now < lease_until {
         return None;
     }
     let failure = if current.claimed_at.is_some() {
@@ -134,54 +205,13 @@ fn overdue(run: &Run, now: Timestamp) -> Option<(Timestamp, Outcome)> {
         let message = format!("no agent claimed the run within {} s of its launch", limits::START_SECONDS);
         Outcome::failed(FailureClass::NeverClaimed, message)
     };
-    Some((current.lease_until, failure))
+    Some((lease_until, failure))
 }
 
 async fn relaunch(app: &App, team: &TeamId, run: &Run) -> Result<(), SweepError> {
     let Some(request) = app.store.request(team, run.run_id).await? else { return Ok(()) };
     let plan = app.plan(team).await?;
     Ok(launch(app, run, &request, &plan).await?)
-}
-
-/// Seals and publishes what was not, and moves the mark up to which all is done.
-async fn sweep_ends(app: &App, row: &TeamRow, repairs: &mut Repairs) -> Result<(), SweepError> {
-    const ROUND: usize = 500;
-    let now = app.now();
-    // Younger ends are being completed by whoever brought them about.
-    let settled_before = after(now, -10);
-    let entries = app.store.ended_since(&row.team, row.swept_until, ROUND).await?;
-    let mut swept_until = row.swept_until;
-    let mut all_done = true;
-    for entry in entries {
-        let mut done = entry.owed.is_empty();
-        if !done && entry.ended_at < settled_before {
-            let still = complete(app, entry.run_id).await?;
-            repairs.completed += usize::from(still.len() < entry.owed.len());
-            done = still.is_empty();
-        }
-        all_done &= done && entry.ended_at < settled_before;
-        if all_done {
-            swept_until = Some(entry.ended_at);
-        }
-    }
-    if swept_until != row.swept_until {
-        // The plan may have changed meanwhile: take the row as it is now.
-        if let Some(current) = app.store.team(&row.team).await? {
-            app.store.put_team(&TeamRow { swept_until, ..current }).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn sweep_containers(app: &App, repairs: &mut Repairs) -> Result<(), SweepError> {
-    for execution in app.launcher.list().await? {
-        let owned = owns(app, execution).await?;
-        if !owned {
-            app.launcher.stop(execution).await?;
-            repairs.stopped += 1;
-        }
-    }
-    Ok(())
 }
 
 /// Whether the container of `execution` still has work to do. One that has just reported is about to end by itself.

@@ -80,7 +80,9 @@ async fn read(app: &App, run: &Run, mut cursor: Cursor) -> Result<Page, StoreErr
         let next = Cursor { execution: cursor.execution.max(1), sequence: cursor.sequence + 1 };
         let execution = ExecutionId::new(run.run_id, next.execution);
         let key = ArchiveKey::Segment { team: &run.team, execution, sequence: next.sequence };
-        match app.archive.read(&key).await? {
+        let may_be = next.sequence <= run.last_segment(next.execution);
+        let object = if may_be { app.archive.read(&key).await? } else { None };
+        match object {
             Some(object) => {
                 events.extend(lines(&key, &object.bytes)?);
                 cursor = next;
@@ -98,8 +100,7 @@ async fn read(app: &App, run: &Run, mut cursor: Cursor) -> Result<Page, StoreErr
 fn lines(key: &ArchiveKey<'_>, object: &[u8]) -> Result<Vec<Box<RawValue>>, StoreError> {
     let unreadable =
         |cause: Box<dyn std::error::Error + Send + Sync>| StoreError::Unreadable { what: key.to_string(), cause };
-    // The chain adds some 90 bytes to each event.
-    let text = unpack(object, limits::SEGMENT_UNPACKED_BYTES * 4).map_err(|err| unreadable(err.into()))?;
+    let text = unpack(object, limits::SEGMENT_CHAINED_BYTES + 1024).map_err(|err| unreadable(err.into()))?;
     let text = String::from_utf8(text).map_err(|err| unreadable(err.into()))?;
     text.lines().map(|line| RawValue::from_string(line.to_owned()).map_err(|err| unreadable(err.into()))).collect()
 }

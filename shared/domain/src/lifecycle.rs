@@ -219,6 +219,12 @@ impl Run {
         self.execution.as_ref().filter(|execution| !execution.closed).map(|execution| execution.slot)
     }
 
+    /// The number of the last segment that an execution may have, as far as its agent has said.
+    pub fn last_segment(&self, execution: u32) -> u32 {
+        let current = self.execution.as_ref().filter(|current| current.number == execution);
+        current.and_then(|current| current.last_segment).unwrap_or(u32::MAX)
+    }
+
     fn moved(&self, event: RunEvent) -> Option<RunState> {
         match self.state.after(event) {
             Ok(Step::Moved(state)) => Some(state),

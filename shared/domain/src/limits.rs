@@ -56,6 +56,9 @@ pub const MASKED_SECRET_BYTES: usize = 4;
 pub const SEGMENT_BYTES: usize = 1024 * 1024;
 pub const SEGMENT_UNPACKED_BYTES: usize = 16 * 1024 * 1024;
 
+/// The same once its events are numbered and chained.
+pub const SEGMENT_CHAINED_BYTES: usize = 32 * 1024 * 1024;
+
 /// Unsent events that make the agent flush at once.
 pub const SEGMENT_FLUSH_BYTES: usize = 256 * 1024;
 

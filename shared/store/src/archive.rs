@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
@@ -52,6 +53,10 @@ pub struct Object {
     pub metadata: StoredMetadata,
 }
 
+/// Between the tries of a write that raced with another.
+const CONFLICT_PAUSES: [Duration; 3] =
+    [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(800)];
+
 /// What is kept beside an object: short names and values.
 pub type StoredMetadata = HashMap<String, String>;
 
@@ -67,24 +72,30 @@ impl Archive {
         bytes: Vec<u8>,
         metadata: StoredMetadata,
     ) -> Result<Created, StoreError> {
-        let result = self
-            .client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key.to_string())
-            .if_none_match("*")
-            .set_metadata(Some(metadata))
-            .content_type(key.content_type())
-            .body(ByteStream::from(bytes))
-            .send()
-            .await;
-        match result {
-            Ok(_) => Ok(Created::Now),
-            // 409 is a race with another writer of the same key, which has won or will.
-            Err(err) if matches!(code(&err), Some("PreconditionFailed" | "ConditionalRequestConflict")) => {
-                Ok(Created::Already)
+        let bytes = Bytes::from(bytes);
+        let mut pauses = CONFLICT_PAUSES.into_iter();
+        loop {
+            let result = self
+                .client
+                .put_object()
+                .bucket(&self.bucket)
+                .key(key.to_string())
+                .if_none_match("*")
+                .set_metadata(Some(metadata.clone()))
+                .content_type(key.content_type())
+                .body(ByteStream::from(bytes.clone()))
+                .send()
+                .await;
+            let err = match result {
+                Ok(_) => return Ok(Created::Now),
+                Err(err) if code(&err) == Some("PreconditionFailed") => return Ok(Created::Already),
+                Err(err) => err,
+            };
+            // A race with another request for the same key that decides nothing: S3 asks for the upload to be repeated.
+            match pauses.next() {
+                Some(pause) if code(&err) == Some("ConditionalRequestConflict") => tokio::time::sleep(pause).await,
+                _ => return Err(StoreError::service("write to the archive")(err.into())),
             }
-            Err(err) => Err(StoreError::service("write to the archive")(err.into())),
         }
     }
 

@@ -36,7 +36,7 @@ pub enum Owed {
 pub struct QueueEntry {
     pub run_id: RunId,
     /// Of the run, when it was queued. Tells an entry that was left over from a later one.
-    version: u64,
+    pub version: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     not_before: Option<Timestamp>,
 }

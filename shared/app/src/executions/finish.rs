@@ -15,8 +15,9 @@ pub async fn finish(app: &App, execution: ExecutionId, token: &str, report: &Rep
     let run = app.store.run(execution.run).await?.ok_or(ExecutionError::Stale(execution))?;
     check_token(&run, execution, token)?;
     if !run.is_current(execution) {
-        // The token is right and the execution is the last one: the answer to its report was lost.
-        return Ok(Reply::default());
+        // The token is right and the execution is the last one. If the run has ended, the answer to its report was lost;
+        // if it waits for another execution, this one was given up.
+        return if run.state.is_terminal() { Ok(Reply::default()) } else { Err(ExecutionError::Stale(execution)) };
     }
     let masker = masker(app, &run, execution).await?;
     let tidy = |text: &str| text::shorten(masker.mask(&text::printable(text.as_bytes())).trim(), limits::STATUS_CHARS);

@@ -126,6 +126,10 @@ fn chained(chain: &mut Chain, masker: &Masker, events: &[u8]) -> Result<String, 
         }
         lines.push_str(&chain.add(&event));
         lines.push('\n');
+        // Numbering adds some 90 bytes to each event, which millions of empty ones turn into a flood.
+        if lines.len() > limits::SEGMENT_CHAINED_BYTES {
+            return Err(ExecutionError::TooLarge { limit: limits::SEGMENT_CHAINED_BYTES });
+        }
     }
     Ok(lines)
 }

@@ -88,6 +88,8 @@ pub struct LocalLauncher {
     options: LauncherOptions,
     supervisor: Arc<Supervisor>,
     bubblewrap: OnceCell<Result<Bubblewrap, String>>,
+    /// Executions whose launch is under way, and how many times at once.
+    launching: Mutex<HashMap<ExecutionId, u32>>,
     /// One launch at a time in each slot.
     slots: Mutex<HashMap<(TeamId, u16), Turn>>,
     pulls: Mutex<HashMap<(PathBuf, String), Pull>>,
@@ -111,7 +113,14 @@ impl LocalLauncher {
             *path = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
         }
         let supervisor = Supervisor::new(options.data_dir.clone(), options.grace, options.on_exit.clone());
-        Self { options, supervisor, bubblewrap: OnceCell::new(), slots: Mutex::default(), pulls: Mutex::default() }
+        Self {
+            options,
+            supervisor,
+            bubblewrap: OnceCell::new(),
+            launching: Mutex::default(),
+            slots: Mutex::default(),
+            pulls: Mutex::default(),
+        }
     }
 
     /// To be called once before the first launch: finds the agents of a control plane that is gone. Those that ended
@@ -410,6 +419,7 @@ impl Launcher for LocalLauncher {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             slots.entry((request.team.clone(), request.slot)).or_default().clone()
         };
+        let _launching = Launching::new(&self.launching, request.execution);
         let _alone = slot.lock().await;
         self.launch_in_slot(request).await
     }
@@ -422,7 +432,8 @@ impl Launcher for LocalLauncher {
     }
 
     async fn status(&self, execution: ExecutionId) -> Result<ContainerStatus, PortError> {
-        if self.supervisor.running(execution).is_some() {
+        let is_launching = self.launching.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&execution);
+        if is_launching || self.supervisor.running(execution).is_some() {
             return Ok(ContainerStatus::Alive);
         }
         let ended = Record::read(&self.supervisor.folder(execution)).and_then(|record| record.ended);
@@ -431,6 +442,31 @@ impl Launcher for LocalLauncher {
 
     async fn list(&self) -> Result<Vec<ExecutionId>, PortError> {
         Ok(self.supervisor.all().into_iter().map(|running| running.record.execution).collect())
+    }
+}
+
+/// Notes a launch for as long as it lives.
+struct Launching<'a> {
+    all: &'a Mutex<HashMap<ExecutionId, u32>>,
+    execution: ExecutionId,
+}
+
+impl<'a> Launching<'a> {
+    fn new(all: &'a Mutex<HashMap<ExecutionId, u32>>, execution: ExecutionId) -> Self {
+        *all.lock().unwrap_or_else(PoisonError::into_inner).entry(execution).or_default() += 1;
+        Self { all, execution }
+    }
+}
+
+impl Drop for Launching<'_> {
+    fn drop(&mut self) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.execution) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.execution);
+            }
+        }
     }
 }
 

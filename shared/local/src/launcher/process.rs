@@ -31,6 +31,9 @@ const WAIT_AND_SANDBOX: &str = r#"read -r _ || exit 1; exec "$@" </dev/null 3>"$
 /// Shells and sandboxes add variables of their own; the agent is to see none but those it was given.
 const ADDED_VARIABLES: [&str; 4] = ["PWD", "OLDPWD", "SHLVL", "_"];
 
+/// When so many looks in a row find nobody of an execution, nobody is left.
+const LOOKS_IN_VAIN: u32 = 3;
+
 /// A command line in the making.
 pub(super) type Arguments = Vec<OsString>;
 
@@ -117,9 +120,12 @@ pub(super) fn kill_tree(execution: ExecutionId, process: &Identity, cgroups: &[s
     if sandbox_is_gone(folder) {
         return;
     }
+    let mut looked_in_vain = 0;
     for _ in 0..200 {
         let family = family(execution, process, cgroups);
-        if family.is_empty() {
+        // One that is just becoming another program has no variables to be known by: one look is not enough.
+        looked_in_vain = if family.is_empty() { looked_in_vain + 1 } else { 0 };
+        if looked_in_vain == LOOKS_IN_VAIN {
             break;
         }
         // First hold them, then kill: otherwise a fork bomb outruns the list.

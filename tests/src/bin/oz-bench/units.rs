@@ -4,7 +4,7 @@
 use std::ops::{Add, AddAssign, Sub};
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::accept;
 use ozma_app::ports::{Queue, QueueMessage};
 use ozma_app::sweep::sweep;
@@ -125,7 +125,7 @@ async fn among(world: &World, queued: u32) -> Result<(Vec<(&'static str, u32, Co
     drain_queue(world).await;
 
     let mut swept = Bill::new(world);
-    sweep(&world.app).await?;
+    sweep(&world.app, Timestamp::MIN).await?;
     swept.charge("sweep");
 
     let mut bill = Bill::new(world);
