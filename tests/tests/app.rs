@@ -134,7 +134,7 @@ async fn a_queue_entry_that_was_left_over_starts_nothing_and_takes_no_later_one_
     let queued = world.run(run).await;
     let pending = queued.dispatched(0, world.now(), 60).unwrap();
     assert_eq!(store.take_slot(&queued, &pending, 0).await.unwrap(), Written::Now);
-    assert_eq!(head().await, [entry.clone()]);
+    assert_eq!(head().await, std::slice::from_ref(&entry));
     // The run waits again for its time, which the old entry does not know.
     let execution = world.agent(run).await.execution;
     container_gone(&world.app, execution, None).await.unwrap();
