@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -82,13 +83,13 @@ pub(crate) struct Global {
     api_base_url: Option<String>,
 
     /// Where the local control plane keeps everything [default: ~/.local/share/ozma]
-    #[arg(long, global = true, env = "OZ_DATA_DIR", value_name = "DIR")]
+    #[arg(long, global = true, env = "OZ_DATA_DIR", value_name = "DIR", value_parser = path())]
     data_dir: Option<PathBuf>,
 
-    #[arg(long, global = true, env = "XDG_DATA_HOME", hide = true)]
+    #[arg(long, global = true, env = "XDG_DATA_HOME", hide = true, value_parser = path())]
     xdg_data_home: Option<PathBuf>,
 
-    #[arg(long, global = true, env = "HOME", hide = true)]
+    #[arg(long, global = true, env = "HOME", hide = true, value_parser = path())]
     home: Option<PathBuf>,
 
     /// Tell every cause of an error
@@ -108,6 +109,11 @@ pub(crate) enum Format {
     Ndjson,
 }
 
+/// A path that may be empty: a variable that is set to nothing is not set.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
 impl Global {
     /// The key for a control plane elsewhere.
     pub(crate) fn api_key(&self) -> Option<&SecretString> {
@@ -122,8 +128,9 @@ impl Global {
 
     /// An absolute path: a control plane in the background has another working directory.
     pub(crate) fn data_dir(&self) -> Result<PathBuf, Failure> {
-        let dir = match (&self.data_dir, &self.xdg_data_home, &self.home) {
-            (Some(dir), ..) => dir.clone(),
+        let given = |dir: &Option<PathBuf>| dir.clone().filter(|dir| !dir.as_os_str().is_empty());
+        let dir = match (given(&self.data_dir), given(&self.xdg_data_home), given(&self.home)) {
+            (Some(dir), ..) => dir,
             (None, Some(data), _) if data.is_absolute() => data.join("ozma"),
             (None, _, Some(home)) => home.join(".local/share/ozma"),
             (None, _, None) => {

@@ -1,5 +1,7 @@
 //! The public API as the command calls it: time limits, retries of what may be repeated, problems as errors.
 
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ozma_api::wire::{
@@ -8,7 +10,7 @@ use ozma_api::wire::{
 };
 use ozma_domain::error_code::ErrorCode;
 use ozma_domain::id::{EnvironmentId, RunId, SecretName};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -18,7 +20,7 @@ use serde_json::Value;
 use crate::exit::Failure;
 
 const CONNECT: Duration = Duration::from_secs(5);
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(30);
 /// Waits before the second, third and fourth try.
 const PAUSES: [Duration; 3] = [Duration::from_millis(250), Duration::from_millis(1_000), Duration::from_millis(3_000)];
 /// A server that asks for more patience than this gets its answer passed on.
@@ -29,15 +31,19 @@ const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
-    /// Ends in `/api/v1/`.
-    base: Url,
+    /// Ends in `/api/v1/`. A local control plane may come back at another port.
+    base: Arc<RwLock<Url>>,
     key: Option<SecretString>,
+    /// The data folder of a local control plane.
+    home: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     #[error("\"{0}\" is not an address of an API, such as https://oz.example.com/api/v1")]
     Address(String),
+    #[error("the API key holds characters that cannot be sent")]
+    Key,
     #[error("cannot set up HTTP")]
     Setup(#[source] reqwest::Error),
     #[error("cannot reach the control plane at {url}")]
@@ -65,6 +71,8 @@ struct Call {
     body: Option<Vec<u8>>,
     idempotency_key: Option<String>,
     repeatable: bool,
+    /// Whoever answers need not be the one that the key is for.
+    keyless: bool,
     timeout: Duration,
 }
 
@@ -81,18 +89,40 @@ impl Client {
         if is_this_machine(&base) {
             http = http.no_proxy();
         }
-        Ok(Self { http: http.build().map_err(ClientError::Setup)?, base, key })
+        let base = Arc::new(RwLock::new(base));
+        // Keys are often read from files, which end in a line end.
+        let key = key.map(|key| SecretString::from(key.expose_secret().trim()));
+        let is_sendable = |key: &SecretString| HeaderValue::from_str(key.expose_secret()).is_ok();
+        if key.as_ref().is_some_and(|key| !is_sendable(key)) {
+            return Err(ClientError::Key);
+        }
+        Ok(Self { http: http.build().map_err(ClientError::Setup)?, base, key, home: None })
     }
 
-    pub(crate) fn base(&self) -> &Url {
-        &self.base
+    pub(crate) fn at_home(self, data_dir: &Path) -> Self {
+        Self { home: Some(data_dir.to_owned()), ..self }
+    }
+
+    pub(crate) fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
+    pub(crate) fn base(&self) -> Url {
+        self.base.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The same control plane, at another address.
+    pub(crate) fn move_to(&self, address: &str) {
+        if let Ok(base) = base_url(address) {
+            *self.base.write().unwrap_or_else(PoisonError::into_inner) = base;
+        }
     }
 
     pub(crate) async fn health(&self) -> Result<Health, ClientError> {
-        let mut url = self.base.clone();
-        url.set_path(&format!("{}health", self.base.path().trim_end_matches("api/v1/")));
+        let mut url = self.base();
+        url.set_path(&format!("{}health", url.path().trim_end_matches("api/v1/")));
         // Asked to find out whether somebody is there: a silence is an answer.
-        let call = Call { repeatable: false, timeout: Duration::from_secs(2), ..self.get_url(url) };
+        let call = Call { repeatable: false, keyless: true, timeout: Duration::from_secs(2), ..self.get_url(url) };
         self.read(call).await
     }
 
@@ -198,7 +228,7 @@ impl Client {
     }
 
     fn get(&self, path: &[&str], query: &[(&str, String)]) -> Call {
-        let mut url = self.base.clone();
+        let mut url = self.base();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("agent").extend(path);
         }
@@ -209,7 +239,15 @@ impl Client {
     }
 
     fn get_url(&self, url: Url) -> Call {
-        Call { method: Method::GET, url, body: None, idempotency_key: None, repeatable: true, timeout: ANSWER }
+        Call {
+            method: Method::GET,
+            url,
+            body: None,
+            idempotency_key: None,
+            repeatable: true,
+            keyless: false,
+            timeout: ANSWER,
+        }
     }
 
     async fn read<T: DeserializeOwned>(&self, call: Call) -> Result<T, ClientError> {
@@ -232,7 +270,7 @@ impl Client {
                 (Some(pause), _) => tokio::time::sleep(pause).await,
                 (None, Ok(answer)) => return Err(answer.into_error(call.url)),
                 (None, Err(source)) => {
-                    return Err(ClientError::Unreachable { url: self.base.clone(), source: source.without_url() });
+                    return Err(ClientError::Unreachable { url: self.base(), source: source.without_url() });
                 }
             }
         }
@@ -240,7 +278,7 @@ impl Client {
 
     async fn send_once(&self, call: &Call) -> Result<Answer, reqwest::Error> {
         let mut request = self.http.request(call.method.clone(), call.url.clone()).timeout(call.timeout);
-        if let Some(key) = &self.key {
+        if let Some(key) = self.key.as_ref().filter(|_| !call.keyless) {
             request = request.bearer_auth(key.expose_secret());
         }
         if let Some(key) = &call.idempotency_key {
@@ -327,7 +365,7 @@ impl ClientError {
             Self::Unreachable { .. } => true,
             Self::Foreign { status, .. } => status.is_server_error(),
             Self::Refused(problem) => problem.retryable,
-            Self::Address(_) | Self::Setup(_) | Self::Unreadable { .. } => false,
+            Self::Address(_) | Self::Key | Self::Setup(_) | Self::Unreadable { .. } => false,
         }
     }
 
@@ -350,6 +388,7 @@ impl ClientError {
                 ErrorCode::ResourceUnavailable => Some("try again in a while".to_owned()),
                 _ => None,
             },
+            Self::Key => Some("check OZ_API_KEY".to_owned()),
             Self::Address(_) | Self::Setup(_) | Self::Unreadable { .. } => None,
         }
     }
@@ -358,7 +397,7 @@ impl ClientError {
 impl From<ClientError> for Failure {
     fn from(err: ClientError) -> Self {
         let mut failure = match &err {
-            ClientError::Address(_) => Self::usage(err.to_string()),
+            ClientError::Address(_) | ClientError::Key => Self::usage(err.to_string()),
             _ => Self::new(err.to_string()),
         };
         if let Some(hint) = err.hint() {
@@ -367,7 +406,9 @@ impl From<ClientError> for Failure {
         match err {
             ClientError::Setup(source) | ClientError::Unreachable { source, .. } => failure.because(source),
             ClientError::Unreadable { source, .. } => failure.because(source),
-            ClientError::Address(_) | ClientError::Refused(_) | ClientError::Foreign { .. } => failure,
+            ClientError::Address(_) | ClientError::Key | ClientError::Refused(_) | ClientError::Foreign { .. } => {
+                failure
+            }
         }
     }
 }

@@ -5,25 +5,21 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use ozma_boot::local::{is_in_use, read_server};
 use ozma_domain::state::RunState;
 use ozma_domain::text;
 use secrecy::SecretString;
-use serde::Deserialize;
 
 use crate::args::Global;
 use crate::client::Client;
-use crate::control_plane::{self, Running};
+use crate::control_plane::{self, Running, Work};
 use crate::exit::Failure;
 use crate::output;
 
-pub(crate) const PLANS: [&str; 3] = ["free", "build", "max"];
+/// A local control plane that is away may be about to be started again by its user. Agents wait for one for a minute.
+const RESTART_AFTER: Duration = Duration::from_secs(20);
 
-/// What a running local control plane tells of itself in `<data-dir>/server.json`.
-#[derive(Debug, Deserialize)]
-struct ServerFile {
-    url: String,
-    pid: i32,
-}
+pub(crate) const PLANS: [&str; 3] = ["free", "build", "max"];
 
 pub(crate) struct Connection {
     pub(crate) client: Client,
@@ -36,21 +32,22 @@ enum Place {
     Elsewhere,
     /// Another process of this machine.
     Local,
-    Embedded(Box<Running>),
+    Embedded(Box<Running>, Work),
 }
 
 /// Finds or starts a control plane for this command.
-pub(crate) async fn connect(global: &Global, plan: Option<&str>) -> Result<Connection, Failure> {
+pub(crate) async fn connect(global: &Global, plan: Option<&str>, work: Work) -> Result<Connection, Failure> {
     if let Some(connection) = existing(global).await? {
         return Ok(connection);
     }
     let data_dir = global.data_dir()?;
     let since = output::now();
-    let options = control_plane::Options { data_dir: data_dir.clone(), plan: plan.map(str::to_owned), port: None };
+    let options =
+        control_plane::Options { data_dir: data_dir.clone(), plan: plan.map(str::to_owned), port: None, work };
     match control_plane::start(options).await {
         Ok(running) => {
             let client = Client::new(&running.url, Some(running.api_key.clone()))?;
-            Ok(Connection { client, place: Place::Embedded(Box::new(running)), data_dir: Some(data_dir), since })
+            Ok(Connection { client, place: Place::Embedded(Box::new(running), work), data_dir: Some(data_dir), since })
         }
         // Another command may have been faster and be about to serve the same folder.
         Err(failure) => match wait_for_local(&data_dir, Duration::from_secs(1)).await {
@@ -95,15 +92,31 @@ async fn existing(global: &Global) -> Result<Option<Connection>, Failure> {
 
 /// The control plane that serves this data folder, if one does.
 async fn local(data_dir: &Path) -> Option<Connection> {
-    let file = std::fs::read(data_dir.join("server.json")).ok()?;
-    let server: ServerFile = serde_json::from_slice(&file).ok()?;
-    if !is_alive(server.pid) {
-        return None;
-    }
+    let url = local_url(data_dir)?;
     let key = std::fs::read_to_string(data_dir.join("admin.key")).ok()?;
-    let client = Client::new(&server.url, Some(SecretString::from(key.trim()))).ok()?;
+    let client = Client::new(&url, Some(SecretString::from(key.trim()))).ok()?.at_home(data_dir);
     client.health().await.ok()?;
     Some(Connection { client, place: Place::Local, data_dir: Some(data_dir.to_owned()), since: output::now() })
+}
+
+/// Where the control plane of this folder listens. Believed only while somebody holds the folder: a copy of it, or one whose
+/// control plane was killed, may name the address of another by now, which must neither be asked nor get the key.
+fn local_url(data_dir: &Path) -> Option<String> {
+    is_in_use(data_dir).then(|| read_server(data_dir)).flatten().map(|server| server.url)
+}
+
+/// To be called when a local control plane does not answer: it may be back at another address. If nobody has served the
+/// folder for a while, one is started in the background, because a run that is waited for needs somebody to end it.
+pub(crate) fn find_again(client: &Client, away: Duration) {
+    let Some(data_dir) = client.home() else { return };
+    if let Some(url) = local_url(data_dir) {
+        client.move_to(&url);
+    } else if away > RESTART_AFTER && !is_in_use(data_dir) {
+        output::note("note: starting a control plane in the background for the run");
+        if let Err(failure) = start_in_background(data_dir, None) {
+            output::failure(&failure, false);
+        }
+    }
 }
 
 async fn wait_for_local(data_dir: &Path, at_most: Duration) -> Option<Connection> {
@@ -116,12 +129,6 @@ async fn wait_for_local(data_dir: &Path, at_most: Duration) -> Option<Connection
         }
     };
     tokio::time::timeout(at_most, found).await.ok()
-}
-
-fn is_alive(pid: i32) -> bool {
-    // A process of another user answers with a refusal, but it is there.
-    rustix::process::Pid::from_raw(pid)
-        .is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
 }
 
 fn start_in_background(data_dir: &Path, plan: Option<&str>) -> Result<(Child, PathBuf), Failure> {
@@ -156,7 +163,7 @@ fn start_in_background(data_dir: &Path, plan: Option<&str>) -> Result<(Child, Pa
 impl Connection {
     /// Whether runs end with this command.
     pub(crate) fn is_embedded(&self) -> bool {
-        matches!(self.place, Place::Embedded(_))
+        matches!(self.place, Place::Embedded(..))
     }
 
     /// Where the archive is, if it is a folder of this machine.
@@ -164,43 +171,50 @@ impl Connection {
         self.data_dir.as_deref().map(ozma_boot::local::archive_objects).filter(|dir| dir.is_dir())
     }
 
-    /// Returns once no run is unfinished that another command gave to the control plane inside this one: it would be
-    /// cut short. What waited before this command began goes on when a control plane starts again.
-    pub(crate) async fn others_ended(&self) {
-        if !self.is_embedded() {
-            return;
-        }
+    /// Whether runs would be left without a control plane: any that this one may have set going, or those that other
+    /// commands gave to it.
+    async fn is_needed(&self, work: Work) -> bool {
         let unfinished = RunState::ALL.into_iter().filter(|state| !state.is_terminal());
         let mut filters: Vec<_> = unfinished.map(|state| ("state", state.to_string())).collect();
-        filters.extend([("created_after", self.since.to_string()), ("limit", "1".to_owned())]);
-        let mut told = false;
-        while self.client.runs(&filters).await.is_ok_and(|list| !list.runs.is_empty()) {
-            if !told {
-                output::note("staying for the runs that other commands started here; Ctrl-C leaves");
-                told = true;
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        filters.push(("limit", "1".to_owned()));
+        if work == Work::NoStarts {
+            filters.push(("created_after", self.since.to_string()));
         }
+        self.client.runs(&filters).await.is_ok_and(|list| !list.runs.is_empty())
     }
 
-    /// Ends what was started for this command alone.
+    /// Ends what was started for this command alone. Runs of others go on with a control plane in the background.
     pub(crate) async fn close(self) {
-        if let Place::Embedded(running) = self.place {
+        let Place::Embedded(_, work) = self.place else { return };
+        let needed = self.is_needed(work).await;
+        if let (Place::Embedded(running, _), Some(data_dir)) = (self.place, self.data_dir) {
             running.stop().await;
+            if needed {
+                match start_in_background(&data_dir, None) {
+                    Ok(_) => output::note("note: other runs go on in the background until they have ended"),
+                    Err(failure) => output::failure(&failure.hint("other runs wait for `oz up`"), false),
+                }
+            }
         }
     }
 }
 
-/// Does some work on a connection and closes it, whatever comes of the work.
+/// Asks something of a control plane. Where there is none, nothing is set going by it.
 pub(crate) async fn with<T>(
     global: &Global,
-    work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
+    ask: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let connection = connect(global, None).await?;
-    let result = work(&connection.client).await;
-    if result.is_ok() {
-        connection.others_ended().await;
-    }
+    with_work(global, Work::NoStarts, ask).await
+}
+
+/// The same, with a control plane that does `work` where there was none. It is closed whatever comes of the asking.
+pub(crate) async fn with_work<T>(
+    global: &Global,
+    work: Work,
+    ask: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let connection = connect(global, None, work).await?;
+    let result = ask(&connection.client).await;
     connection.close().await;
     result
 }

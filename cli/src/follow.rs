@@ -8,6 +8,7 @@ use ozma_domain::limits;
 use ozma_domain::state::RunState;
 
 use crate::client::{Client, ClientError};
+use crate::connect;
 use crate::exit::Failure;
 use crate::output;
 use crate::transcript::Narrator;
@@ -20,7 +21,7 @@ const EARLY_POLL: Duration = Duration::from_secs(3);
 /// Between two looks that brought nothing, should the server not wait by itself.
 const BREATHER: Duration = Duration::from_millis(500);
 /// How long a control plane may be away before we give up on it.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Follow<'a> {
     client: &'a Client,
@@ -118,10 +119,11 @@ impl<'a> Follow<'a> {
             Instant::now()
         });
         if since.elapsed() > PATIENCE {
-            let hint = format!("the run goes on; come back to it with `oz run logs {} -f`", self.run);
+            let hint = format!("once a control plane is back, `oz run logs {} -f` shows the rest", self.run);
             return Err(Failure::from(err).hint(hint));
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
+        connect::find_again(self.client, since.elapsed());
         Ok(())
     }
 }

@@ -147,11 +147,18 @@ impl From<&str> for Text {
     }
 }
 
+/// Below this a table is no table.
+const NARROWEST: u16 = 80;
+
 fn table(header: &[&str], rows: impl Iterator<Item = Vec<Text>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).enforce_styling();
     if stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
+        // Some terminals do not know how wide they are.
+        if table.width().is_none_or(|width| width < NARROWEST) {
+            table.set_width(NARROWEST);
+        }
     }
     table.set_header(header.iter().map(|name| Cell::new(name).add_attribute(comfy_table::Attribute::Bold)));
     let mut unbroken = Vec::new();

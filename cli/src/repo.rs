@@ -31,7 +31,7 @@ impl RepoArgs {
         for (index, text) in self.repo.iter().enumerate() {
             let reference = self.reference.get(index).cloned();
             let url = if is_path(text) { &folder(Path::new(text)).await? } else { text };
-            let url = url.parse().map_err(|err| Failure::usage("there is no such --repo").because(err))?;
+            let url = url.parse().map_err(|err| Failure::usage("this --repo cannot be used").because(err))?;
             repositories.push(Repository { url, reference });
         }
         Ok(repositories)

@@ -9,7 +9,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let expected = || format!("\"{text}\" is not a length of time, such as 90s, 10m or 1h30m");
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return text.parse().map(Duration::from_secs).map_err(|_| expected());
+        let seconds = text.parse().ok().filter(|seconds| *seconds > 0);
+        return seconds.map(Duration::from_secs).ok_or_else(expected);
     }
     let parsed: SignedDuration = text.parse().map_err(|_| expected())?;
     Duration::try_from(parsed).ok().filter(|parsed| *parsed >= Duration::from_secs(1)).ok_or_else(expected)

@@ -273,7 +273,7 @@ fn summary(run: &RunItem, mut facts: Vec<String>) -> Vec<String> {
         Isolation::Process => "not isolated (plain process)".to_owned(),
         isolation => format!("isolated by {}", isolation.as_str()),
     }));
-    facts.extend(cost(run));
+    facts.extend(cost(run).map(|cost| format!("cost {cost}")));
     for fact in facts {
         line = format!("{line} · {fact}");
     }
@@ -291,9 +291,9 @@ pub(crate) fn cost(run: &RunItem) -> Option<String> {
     let paid = parts.iter().flatten().copied().reduce(|sum, part| sum + part);
     match (paid, usage.estimated_fargate_usd) {
         (None, None) => None,
-        (Some(paid), None) => Some(format!("cost {}", values::usd(paid))),
+        (Some(paid), None) => Some(values::usd(paid)),
         (paid, Some(fargate)) => {
-            Some(format!("cost {} (on Fargate about {})", values::usd(paid.unwrap_or(0.0)), values::usd(fargate)))
+            Some(format!("{} (on Fargate about {})", values::usd(paid.unwrap_or(0.0)), values::usd(fargate)))
         }
     }
 }

@@ -100,12 +100,18 @@ async fn show(global: &Global, client: &Client, run: RunId) -> Result<(), Failur
         output::line(format_args!("audit trail of {run}: {sealed}"))?;
     }
     let mut all = Vec::new();
+    let mut objects = BTreeMap::new();
     let mut execution = None;
     for segment in &index.segments {
         if people && execution.replace(segment.execution) != Some(segment.execution) {
             output::line(styled(DIM, format_args!("execution {}", segment.execution)))?;
         }
-        let object = client.segment(run, segment.execution, segment.sequence).await?;
+        let object = match client.segment(run, segment.execution, segment.sequence).await {
+            Ok(object) => object,
+            // What is sealed and gone is told of below.
+            Err(err) if err.is_not_found() && index.sealed => continue,
+            Err(err) => return Err(err.into()),
+        };
         let lines = unpack(&object).ok_or_else(|| Failure::new(format!("cannot unpack {}", segment.key)))?;
         for text in lines.lines() {
             match global.output_format {
@@ -117,16 +123,25 @@ async fn show(global: &Global, client: &Client, run: RunId) -> Result<(), Failur
                 },
             }
         }
+        objects.insert(segment.key.clone(), object);
     }
     if global.output_format == Format::Json {
         output::json(&Shown { index: &index, events: all })?;
     }
-    Ok(())
+    // What was shown is not to be believed unless it is what was sealed.
+    match &index.manifest {
+        Some(signed) => check(run, signed, &index.public_key, |key| objects.remove(key)).map(drop),
+        None if index.sealed => Err(tampered().because("its manifest is not in the archive any more")),
+        None => Ok(()),
+    }
 }
 
 async fn verify_online(global: &Global, client: &Client, run: RunId, key: Option<String>) -> Result<(), Failure> {
     let index = client.audit(run).await?;
     let Some(signed) = &index.manifest else {
+        if index.sealed {
+            return Err(tampered().because("the run was sealed, and its manifest is not in the archive any more"));
+        }
         return Err(Failure::new(format!("the audit trail of {run} is not sealed yet"))
             .hint(format!("wait for the run's end with `oz run wait {run}`")));
     };

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use ozma_api::wire::SecretItem;
 use ozma_domain::id::SecretName;
 use ozma_domain::limits;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::args::Global;
 use crate::ask;
@@ -47,6 +47,12 @@ pub(crate) async fn run(global: &Global, command: SecretCommand) -> Result<Exit,
             let value = tokio::task::spawn_blocking(move || read_value(&prompt))
                 .await
                 .map_err(|err| Failure::new("cannot read the value").because(err))??;
+            if value.expose_secret().len() < limits::MASKED_SECRET_BYTES {
+                let least = limits::MASKED_SECRET_BYTES;
+                output::note(format_args!(
+                    "note: a value of fewer than {least} bytes is not masked in what tasks print"
+                ));
+            }
             let item = connect::with(global, async |client| Ok(client.put_secret(&name, &value).await?)).await?;
             output::item(global.output_format, &item, |item| vec![("Stored", item.name.to_string())])?;
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::args::{Format, Global};
 use crate::client::Client;
 use crate::connect;
-use crate::control_plane::{self, Running};
+use crate::control_plane::{self, Running, Work};
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupts;
 use crate::output;
@@ -55,7 +55,7 @@ pub(crate) async fn run(global: &Global, args: UpArgs) -> Result<Exit, Failure> 
     let mut interrupts = Interrupts::listen()?;
     let data_dir = global.data_dir()?;
     let port = Some(args.port).filter(|port| *port != 0);
-    let options = control_plane::Options { data_dir: data_dir.clone(), plan: args.plan, port };
+    let options = control_plane::Options { data_dir: data_dir.clone(), plan: args.plan, port, work: Work::All };
     let running = control_plane::start(options).await?;
     let (url, plan) = (running.url.trim_end_matches('/'), &running.plan);
     let up = Up {

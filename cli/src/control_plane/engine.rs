@@ -20,6 +20,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Work;
+
 /// Messages handled at once. A tick may wait for agents that are being stopped, so one must not hold up the others.
 const HANDLERS: usize = 64;
 
@@ -44,12 +46,17 @@ impl Engine {
         queue: Arc<LocalQueue>,
         launcher: Arc<LocalLauncher>,
         exits: UnboundedReceiver<(ExecutionId, Option<String>)>,
+        work: Work,
         stopping: &CancellationToken,
     ) -> Self {
         let handlers = TaskTracker::new();
-        let messages = handle_messages(app.clone(), queue.clone(), handlers.clone());
+        let messages = handle_messages(app.clone(), queue.clone(), handlers.clone(), work);
         let endings = handle_exits(app.clone(), exits, handlers.clone());
-        for task in [boxed(messages), boxed(endings), boxed(sweep_regularly(app))] {
+        let mut tasks = vec![boxed(messages), boxed(endings)];
+        if work == Work::All {
+            tasks.push(boxed(sweep_regularly(app)));
+        }
+        for task in tasks {
             let stopping = stopping.clone();
             tokio::spawn(async move {
                 tokio::select! {
@@ -76,7 +83,7 @@ fn boxed(task: impl Future<Output = ()> + Send + 'static) -> std::pin::Pin<Box<d
     Box::pin(task)
 }
 
-async fn handle_messages(app: Arc<App>, queue: Arc<LocalQueue>, handlers: TaskTracker) {
+async fn handle_messages(app: Arc<App>, queue: Arc<LocalQueue>, handlers: TaskTracker, work: Work) {
     let room = Arc::new(Semaphore::new(HANDLERS));
     loop {
         let message = queue.receive().await;
@@ -85,7 +92,7 @@ async fn handle_messages(app: Arc<App>, queue: Arc<LocalQueue>, handlers: TaskTr
         handlers.spawn(async move {
             let mut permit = Some(permit);
             for pause in RETRY_AFTER {
-                if handle(&app, &message).await {
+                if handle(&app, &message, work).await {
                     return;
                 }
                 permit.take();
@@ -93,14 +100,15 @@ async fn handle_messages(app: Arc<App>, queue: Arc<LocalQueue>, handlers: TaskTr
                 permit = room.clone().acquire_owned().await.ok();
             }
             // The last try. After it the sweep finds what is left to do.
-            handle(&app, &message).await;
+            handle(&app, &message, work).await;
         });
     }
 }
 
 /// Whether it worked.
-async fn handle(app: &App, message: &QueueMessage) -> bool {
+async fn handle(app: &App, message: &QueueMessage, work: Work) -> bool {
     let failed = match message {
+        QueueMessage::Tick { .. } if work == Work::NoStarts => None,
         QueueMessage::Tick { team } => drain(app, team).await.err().map(|err| logged("a tick", &err)),
         QueueMessage::Complete { run, .. } => complete(app, *run).await.err().map(|err| logged("an end", &err)),
     };

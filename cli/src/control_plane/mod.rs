@@ -29,6 +29,15 @@ pub(crate) struct Options {
     pub(crate) plan: Option<String>,
     /// None: any free port of the loopback interface.
     pub(crate) port: Option<u16>,
+    pub(crate) work: Work,
+}
+
+/// What a control plane does beside answering requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    All,
+    /// Sees off the agents that are there, and starts none: whoever only looks must not set anything going.
+    NoStarts,
 }
 
 /// A control plane that serves until it is stopped or its process ends.
@@ -47,7 +56,7 @@ pub(crate) struct Running {
 }
 
 /// Starts the control plane. Other commands find it by its data folder.
-pub(crate) async fn start(Options { data_dir, plan, port }: Options) -> Result<Running, Failure> {
+pub(crate) async fn start(Options { data_dir, plan, port, work }: Options) -> Result<Running, Failure> {
     // Before anything is touched: a typing error must not open, or create, a data folder.
     let plan = plan.as_deref().map(Plan::named).transpose().map_err(|err| Failure::usage(err.to_string()))?;
     // The launcher starts agents as `<executable> agent`.
@@ -64,7 +73,7 @@ pub(crate) async fn start(Options { data_dir, plan, port }: Options) -> Result<R
     let stopping = CancellationToken::new();
     server::serve(tcp, ozma_api::router(app.clone()), stopping.clone());
     server::serve(agents, ozma_executions::router(app.clone()), stopping.clone());
-    let engine = Engine::start(app.clone(), queue, launcher, exits, &stopping);
+    let engine = Engine::start(app.clone(), queue, launcher, exits, work, &stopping);
     let running = Running {
         url: format!("http://{address}"),
         api_key: SecretString::from(folder.admin_key().expose()),

@@ -3,14 +3,15 @@
 use ozma_domain::audit::SignedManifest;
 use ozma_domain::audit::manifest::{SegmentEntry, public_key};
 use ozma_domain::id::{ExecutionId, RunId, TeamId};
-use ozma_store::{ArchiveKey, Object, StoreError};
+use ozma_store::{ArchiveKey, Object, Owed, StoreError};
 
 use crate::App;
 
 /// What there is of a run's trail.
 #[derive(Clone, Debug)]
 pub struct Trail {
-    /// Absent until the run has ended and is sealed.
+    /// Whether the trail has been sealed. Without a manifest, somebody took it away.
+    pub sealed: bool,
     pub manifest: Option<SignedManifest>,
     /// Of the signing key, 32 bytes in base64. Keep a copy of your own: one that comes with the data proves nothing.
     pub public_key: String,
@@ -46,7 +47,7 @@ pub async fn trail(app: &App, team: &TeamId, run_id: RunId) -> Result<Trail, Aud
         let segment =
             |entry: SegmentEntry| TrailSegment { key: entry.key, execution: entry.execution, sequence: entry.sequence };
         let segments = sealed.into_iter().map(segment).collect();
-        return Ok(Trail { manifest: Some(manifest), public_key, segments });
+        return Ok(Trail { sealed: true, manifest: Some(manifest), public_key, segments });
     }
     let mut segments = Vec::new();
     for execution in 1..=run.executions {
@@ -58,7 +59,8 @@ pub async fn trail(app: &App, team: &TeamId, run_id: RunId) -> Result<Trail, Aud
             segments.push(TrailSegment { key: key.to_string(), execution, sequence });
         }
     }
-    Ok(Trail { manifest: None, public_key, segments })
+    let sealed = app.store.ended(&run).await?.is_some_and(|ended| !ended.owed.contains(&Owed::Seal));
+    Ok(Trail { sealed, manifest: None, public_key, segments })
 }
 
 /// A segment as it is stored: gzipped JSON lines.

@@ -9,7 +9,7 @@ use ozma_domain::id::{ExecutionId, TeamId};
 use ozma_domain::plan::Plan;
 use ozma_local::bus::LocalBus;
 use ozma_local::clock::SystemClock;
-pub use ozma_local::data_folder::{DataFolder, DataFolderError, ServerInfo};
+pub use ozma_local::data_folder::{DataFolder, DataFolderError, ServerInfo, is_in_use, read_server};
 pub use ozma_local::launcher::LocalLauncher;
 use ozma_local::launcher::{LauncherOptions, Prefer};
 pub use ozma_local::queue::LocalQueue;

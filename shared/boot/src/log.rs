@@ -22,7 +22,9 @@ pub fn init(level: Level) {
         Level::Debug => "debug",
     };
     // The SDKs and the HTTP stack have much to say that is not about us.
-    let filter = EnvFilter::new(format!("warn,ozma_app={level},ozma_local={level},ozma_boot={level},ozma_api={level}"));
+    let filter = EnvFilter::new(format!(
+        "warn,aws_smithy_runtime=off,ozma_app={level},ozma_local={level},ozma_boot={level},ozma_api={level}"
+    ));
     let text = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_target(false);
     let _ = text.with_ansi(stderr().is_terminal()).try_init();
 }

@@ -158,6 +158,12 @@ pub fn read_server(path: &Path) -> Option<ServerInfo> {
     serde_json::from_slice(&fs::read(path.join("server.json")).ok()?).ok()
 }
 
+/// Whether a process has the folder at this moment.
+pub fn is_in_use(path: &Path) -> bool {
+    let lock = File::open(path.join("lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 /// The admin key of a folder that another process may have, for a CLI that talks to that one.
 pub fn read_admin_key(path: &Path) -> Option<ApiKey> {
     fs::read_to_string(path.join("admin.key")).ok()?.trim().parse().ok()

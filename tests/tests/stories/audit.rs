@@ -60,8 +60,21 @@ fn a_run_in_a_repository_leaves_a_trail_that_can_be_proven() {
         assert_eq!(told.code, Some(1), "{told}");
         assert!(told.stderr.contains("does not hold") && told.stderr.contains(name), "{told}");
     }
+    let told = world.oz(&["audit", "show", &run]);
+    assert!(told.code == Some(1) && told.stderr.contains("does not hold"), "{told}");
     fs::write(&segment, object).unwrap();
     assert_eq!(offline(&run).code, Some(0));
+
+    // The seal itself.
+    let is_seal = |path: &PathBuf| path.to_string_lossy().contains(&run) && path.extension() == Some("json".as_ref());
+    let seal = crate::world::files(&archive).into_iter().find(is_seal).expect("a manifest");
+    let sealed = fs::read(&seal).unwrap();
+    fs::remove_file(&seal).unwrap();
+    for words in ["verify", "show"] {
+        let told = world.oz(&["audit", words, &run]);
+        assert!(told.code == Some(1) && told.stderr.contains("manifest is not in the archive any more"), "{told}");
+    }
+    fs::write(&seal, sealed).unwrap();
 
     // Somebody else's key did not sign this.
     let other = World::new();

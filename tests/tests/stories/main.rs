@@ -13,4 +13,5 @@ mod plans;
 mod repositories;
 mod restart;
 mod secrets;
+mod terminals;
 mod world;

@@ -2,7 +2,7 @@
 
 use ozma_api::wire::RunItem;
 use ozma_domain::id::RunId;
-use ozma_domain::text::one_line;
+use ozma_domain::text::{one_line, printable};
 
 use crate::args::Global;
 use crate::connect;
@@ -23,8 +23,8 @@ fn lines(run: &RunItem) -> Vec<(&'static str, String)> {
         .map(|queue| format!(" (number {}{} in line)", queue.position, if queue.at_least { " or later" } else { "" }));
     let state = format!("{}{}", styled(state_style(run.state), run.state), queue.unwrap_or_default());
     let status = run.status_message.as_ref().map(|status| match status.error_code {
-        Some(code) => format!("{} ({code})", status.message),
-        None => status.message.clone(),
+        Some(code) => format!("{} ({code})", printable(status.message.as_bytes())),
+        None => printable(status.message.as_bytes()),
     });
     let config = run.agent_config.clone().unwrap_or_default();
     let repositories = run.repositories.iter().flatten().map(|repository| match &repository.reference {
@@ -32,7 +32,7 @@ fn lines(run: &RunItem) -> Vec<(&'static str, String)> {
         None => repository.url.to_string(),
     });
     let metadata = run.metadata.iter().flatten().map(|(key, value)| format!("{key}={}", one_line(value)));
-    let prompt: Vec<&str> = run.prompt.lines().take(20).collect();
+    let prompt: Vec<String> = run.prompt.lines().take(20).map(|line| printable(line.as_bytes())).collect();
     let lines = [
         ("Run", run.run_id.to_string()),
         ("Title", one_line(&run.title)),

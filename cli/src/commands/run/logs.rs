@@ -5,6 +5,7 @@ use ozma_domain::id::RunId;
 
 use crate::args::Global;
 use crate::connect;
+use crate::control_plane::Work;
 use crate::exit::{Exit, Failure};
 use crate::follow::Follow;
 use crate::view::View;
@@ -18,7 +19,8 @@ pub(crate) struct LogsArgs {
 }
 
 pub(crate) async fn run(global: &Global, args: LogsArgs) -> Result<Exit, Failure> {
-    connect::with(global, async |client| {
+    let work = if args.follow { Work::All } else { Work::NoStarts };
+    connect::with_work(global, work, async |client| {
         let mut follow = Follow::new(client, args.run);
         // Of one document there is nothing to follow: json is the ndjson of the transcript here.
         let mut view = View::for_logs(global.output_format, args.follow);

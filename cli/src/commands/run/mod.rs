@@ -35,7 +35,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Subcommand)]
 enum RunCommand {
-    /// List runs, newest first
+    /// List runs, the last changed first
     List(Box<list::ListArgs>),
     /// Show a run
     Get { run: RunId },

@@ -14,6 +14,7 @@ use crate::ask;
 use crate::client::Client;
 use crate::commands::environment;
 use crate::connect::{self, Connection};
+use crate::control_plane::Work;
 use crate::exit::{Exit, Failure};
 use crate::follow::Follow;
 use crate::interrupt::Interrupts;
@@ -103,7 +104,7 @@ pub(crate) async fn run(global: &Global, args: StartArgs) -> Result<Exit, Failur
     let connection = if args.detach {
         connect::connect_lasting(global, args.plan.as_deref()).await?
     } else {
-        connect::connect(global, args.plan.as_deref()).await?
+        connect::connect(global, args.plan.as_deref(), Work::All).await?
     };
     let work = async {
         let config = request.config.get_or_insert_default();
@@ -118,12 +119,6 @@ pub(crate) async fn run(global: &Global, args: StartArgs) -> Result<Exit, Failur
         attached(global, &connection, &created, &mut interrupts).await
     };
     let result = work.await;
-    if matches!(&result, Ok(exit) if *exit != Exit::Interrupted) {
-        tokio::select! {
-            () = connection.others_ended() => {}
-            () = interrupts.next() => {}
-        }
-    }
     tokio::select! {
         () = connection.close() => result,
         () = interrupts.next() => Ok(Exit::Interrupted),

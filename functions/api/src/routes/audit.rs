@@ -32,7 +32,7 @@ pub(crate) async fn trail(
     let trail = ozma_app::audit::trail(&app, &caller.team, run_id(&run)?).await?;
     let segments = trail.segments.into_iter();
     Ok(Json(AuditIndex {
-        sealed: trail.manifest.is_some(),
+        sealed: trail.sealed,
         manifest: trail.manifest,
         public_key: trail.public_key,
         segments: segments

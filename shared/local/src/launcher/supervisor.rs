@@ -152,7 +152,11 @@ impl Supervisor {
         let (folder, trash) = (self.folder(execution), self.trash());
         let ended = Record { ended: Some(Ended { reason: reason.clone() }), ..record.clone() };
         let written = blocking(move || {
-            ended.write(&folder)?;
+            // On a disk that the task has filled there is room to write only when its files are gone.
+            if ended.write(&folder).is_err() {
+                workspace::remove_at_once(&folder);
+                ended.write(&folder)?;
+            }
             workspace::discard(&folder, &trash)
         });
         if let Some(Err(error)) = written.await {

@@ -144,6 +144,13 @@ pub(super) fn discard(folder: &Folder, trash: &Path) -> io::Result<()> {
     fs::rename(folder.workspace(), place.join("workspace"))
 }
 
+/// Removes the workspace where it is, which takes its time.
+pub(super) fn remove_at_once(folder: &Folder) {
+    if let Err(error) = remove(&folder.workspace(), &folder.0) {
+        tracing::warn!(%error, path = %folder.workspace().display(), "could not remove a workspace");
+    }
+}
+
 /// Removes what [`discard`] put there for that execution, or for all.
 pub(super) fn empty_trash(trash: &Path, execution: Option<&str>) {
     let Ok(entries) = fs::read_dir(trash) else { return };
