@@ -253,6 +253,8 @@ async fn settle(
 ) -> Result<Outcome, CallError> {
     match &outcome {
         Some(_) => agent.processes.end_all(LEFTOVERS_GRACE).await,
+        // Nothing can be stored on a disk that is full: first what filled it has to go, below.
+        None if is_disk_full(agent) => agent.processes.end_all(Duration::ZERO).await,
         None => {
             agent.processes.end_all(Duration::ZERO).await;
             // The answer may say that it was the user who stopped the run.
@@ -272,6 +274,11 @@ async fn settle(
         }
     }
     let disk = watchdog::disk_after(agent).await;
+    if disk.is_some() || is_disk_full(agent) {
+        // It would go with the agent; until then the trail needs the room, and so do others.
+        let workspace = agent.workspace.clone();
+        let _ = blocking(move || workspace.clear()).await;
+    }
     // Whoever else records falls silent: the end is the last that is said.
     company.shutdown().await;
     watchdog::sample_now(agent).await;
@@ -299,6 +306,10 @@ async fn settle(
     let report = Report { outcome: outcome.clone(), last_segment };
     agent.client.finish(&report).await?;
     Ok(outcome)
+}
+
+fn is_disk_full(agent: &Agent) -> bool {
+    matches!(agent.stop.reason(), Some(Stop::Failed { class: FailureClass::DiskFull, .. }))
 }
 
 fn shortened(outcome: Outcome) -> Outcome {

@@ -25,6 +25,15 @@ impl Workspace {
         Ok(())
     }
 
+    /// Removes what the task wrote, as far as it lets itself be removed.
+    pub(crate) fn clear(&self) {
+        for folder in [self.work(), self.temporary(), self.home()] {
+            if let Err(err) = std::fs::remove_dir_all(&folder) {
+                tracing::warn!("{} stays in part: {err}", folder.display());
+            }
+        }
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

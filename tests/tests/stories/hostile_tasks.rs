@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use crate::world::{World, marker, peak_memory_mib, processes_with, until};
+use crate::world::{Live, World, marker, peak_memory_mib, processes_with, until};
 
 #[test]
 fn bytes_that_are_no_text_are_harmless() {
@@ -166,6 +166,26 @@ fn a_hundred_thousand_files_are_no_trouble() {
     assert!(told.stderr.contains("files: 2000 created, 98000 more"), "{told}");
     assert!(up.peak_memory_mib() < 300);
     world.nothing_left();
+}
+
+#[test]
+fn a_task_that_fills_the_disk_under_everybody_fails_and_leaves_room() {
+    let world = World::new();
+    let data = world.folder("data");
+    // A disk of its own for the data folder, which takes root's rights.
+    let script =
+        "mount -t tmpfs -o size=300m none \"$1\" 2> /dev/null || exit 99; shift; \"$@\"; echo \"ended with $?\"";
+    let task = "head -c 400m /dev/zero > big 2> error; sleep 600";
+    let oz = world.command(["run", "--task", task]);
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "--", "sh", "-c", script, "sh"]).arg(&data).arg(oz.get_program()).args(oz.get_args());
+    command.envs(oz.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(world.home());
+    let told = Live::begin(command).ended();
+    if told.code == Some(99) || told.stderr.contains("unshare failed") {
+        return;
+    }
+    assert!(told.stdout.ends_with("ended with 3\n"), "{told}");
+    assert!(told.stderr.contains("the disk is nearly full") && !told.stderr.contains("ERROR"), "{told}");
 }
 
 #[test]
