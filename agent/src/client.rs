@@ -13,7 +13,6 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::clock::chain;
 use crate::config::ControlUrl;
 use crate::stop::{Stop, Stopper};
 
@@ -195,7 +194,7 @@ impl Client {
                     return Err(CallError::Refused { call: name(method, path), status: status.as_u16(), detail });
                 }
                 Ok((status, _)) => format!("{} answered with {}", name(method, path), status.as_u16()),
-                Err(err) => chain(&err.without_url()).to_string(),
+                Err(err) => text::chain(&err.without_url()).to_string(),
             };
             if attempt == 1 {
                 tracing::warn!(call = name(method, path), "the control plane does not answer; trying again: {last}");

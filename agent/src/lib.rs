@@ -35,6 +35,8 @@ mod workspace;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ozma_domain::text;
+
 pub use crate::agent::{NotReported, run};
 pub use crate::config::{AgentConfig, ControlUrl, InvalidConfig, Limits};
 
@@ -77,7 +79,7 @@ pub fn block_on(config: AgentConfig) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(err) => {
-            tracing::error!("{}", clock::chain(&err));
+            tracing::error!("{}", text::chain(&err));
             ExitCode::from(if err.had_begun() { 2 } else { 1 })
         }
     }

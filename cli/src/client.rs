@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use ozma_api::wire::{
     AuditIndex, CreateRunRequest, Deleted, Environment, EnvironmentConfig, EnvironmentList, Health, Problem,
     PutSecretRequest, RunCreated, RunItem, RunList, SecretItem, SecretList, Transcript, Whoami,
 };
 use ozma_domain::error_code::ErrorCode;
 use ozma_domain::id::{EnvironmentId, RunId, SecretName};
+use ozma_domain::state::RunState;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -144,6 +146,15 @@ impl Client {
     pub(crate) async fn runs(&self, filters: &[(impl AsRef<str>, String)]) -> Result<RunList, ClientError> {
         let filters: Vec<_> = filters.iter().map(|(name, value)| (name.as_ref(), value.clone())).collect();
         self.read(self.get(&["runs"], &filters)).await
+    }
+
+    /// Whether there is a run that has not ended, among those accepted `since` then if that matters.
+    pub(crate) async fn has_unfinished(&self, since: Option<Timestamp>) -> Result<bool, ClientError> {
+        let unfinished = RunState::ALL.into_iter().filter(|state| !state.is_terminal());
+        let mut filters: Vec<_> = unfinished.map(|state| ("state", state.to_string())).collect();
+        filters.push(("limit", "1".to_owned()));
+        filters.extend(since.map(|since| ("created_after", since.to_string())));
+        Ok(!self.runs(&filters).await?.runs.is_empty())
     }
 
     /// A run that is just being prepared answers with a conflict for a moment: the request is repeated for a while.

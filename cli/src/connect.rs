@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ozma_boot::local::{is_in_use, read_server};
-use ozma_domain::state::RunState;
 use ozma_domain::text;
 use secrecy::SecretString;
 
@@ -174,13 +173,8 @@ impl Connection {
     /// Whether runs would be left without a control plane: any that this one may have set going, or those that other
     /// commands gave to it.
     async fn is_needed(&self, work: Work) -> bool {
-        let unfinished = RunState::ALL.into_iter().filter(|state| !state.is_terminal());
-        let mut filters: Vec<_> = unfinished.map(|state| ("state", state.to_string())).collect();
-        filters.push(("limit", "1".to_owned()));
-        if work == Work::NoStarts {
-            filters.push(("created_after", self.since.to_string()));
-        }
-        self.client.runs(&filters).await.is_ok_and(|list| !list.runs.is_empty())
+        let since = (work == Work::NoStarts).then_some(self.since);
+        self.client.has_unfinished(since).await.unwrap_or(false)
     }
 
     /// Ends what was started for this command alone. Runs of others go on with a control plane in the background.

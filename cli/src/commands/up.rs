@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use ozma_domain::state::RunState;
 use serde::Serialize;
 
 use crate::args::{Format, Global};
@@ -109,14 +108,11 @@ async fn idle(running: &Running) {
     let Ok(client) = Client::new(&running.url, Some(running.api_key.clone())) else {
         return std::future::pending().await;
     };
-    let unfinished = RunState::ALL.into_iter().filter(|state| !state.is_terminal());
-    let mut filters: Vec<_> = unfinished.map(|state| ("state", state.to_string())).collect();
-    filters.push(("limit", "1".to_owned()));
     let mut since = Instant::now();
     while since.elapsed() < IDLE {
         tokio::time::sleep(Duration::from_secs(2)).await;
         // No answer is no sign of idleness.
-        if client.runs(&filters).await.map_or(true, |list| !list.runs.is_empty()) {
+        if client.has_unfinished(None).await.unwrap_or(true) {
             since = Instant::now();
         }
     }
