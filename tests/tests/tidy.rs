@@ -9,19 +9,31 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
-/// Our crates and which of ours they may use. Dependencies point one way; the agent stands on the domain alone, and
-/// functions never use one another.
+/// Our crates and which of ours they may use. Dependencies point one way; the agent stands on the domain alone.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("ozma-domain", &[]),
     ("ozma-store", &["ozma-domain"]),
     ("ozma-app", &["ozma-domain", "ozma-store"]),
     ("ozma-local", &["ozma-domain", "ozma-store", "ozma-app"]),
-    ("ozma-boot", &["ozma-domain", "ozma-store", "ozma-app", "ozma-local"]),
-    ("ozma-api", &["ozma-domain", "ozma-store", "ozma-app", "ozma-boot"]),
-    ("ozma-executions", &["ozma-domain", "ozma-store", "ozma-app", "ozma-boot"]),
+    ("ozma-aws", &["ozma-domain", "ozma-store", "ozma-app"]),
+    ("ozma-boot", &["ozma-domain", "ozma-store", "ozma-app", "ozma-local", "ozma-aws"]),
+    ("ozma-webhook", BELOW_FUNCTIONS),
+    ("ozma-api", BELOW_FUNCTIONS),
+    ("ozma-executions", BELOW_FUNCTIONS),
+    ("ozma-schedule", BELOW_FUNCTIONS),
+    ("ozma-dispatch", BELOW_FUNCTIONS),
+    ("ozma-settle", BELOW_FUNCTIONS),
+    ("ozma-sweep", BELOW_FUNCTIONS),
+    ("ozma-announce", BELOW_FUNCTIONS),
     ("ozma-agent", &["ozma-domain"]),
-    ("oz", &["ozma-domain", "ozma-app", "ozma-boot", "ozma-api", "ozma-executions", "ozma-agent"]),
+    (
+        "oz",
+        &["ozma-domain", "ozma-app", "ozma-boot", "ozma-webhook", "ozma-api", "ozma-executions", "ozma-agent"],
+    ),
 ];
+
+/// Functions never use one another.
+const BELOW_FUNCTIONS: &[&str] = &["ozma-domain", "ozma-store", "ozma-app", "ozma-boot"];
 
 #[test]
 fn dependencies_point_one_way() {

@@ -1,7 +1,9 @@
-//! What the embedded engine takes from its surroundings, read once.
+//! What is taken from the surroundings, read once.
 
+#[cfg(feature = "local")]
 use std::path::PathBuf;
 
+#[cfg(feature = "local")]
 use ozma_local::launcher::Host;
 
 /// A look-up of variables: the process's own, or a map in tests.
@@ -14,6 +16,7 @@ pub fn of_process(name: &str) -> Option<String> {
 }
 
 /// What agents may see of the machine: its programs.
+#[cfg(feature = "local")]
 pub fn host(lookup: Lookup<'_>) -> Host {
     const USUAL: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     Host {
@@ -23,6 +26,7 @@ pub fn host(lookup: Lookup<'_>) -> Host {
 }
 
 /// Sockets at which Docker or Podman may listen, best first.
+#[cfg(feature = "local")]
 pub fn container_engines(lookup: Lookup<'_>) -> Vec<PathBuf> {
     let mut engines: Vec<PathBuf> = Vec::new();
     if let Some(path) = lookup("DOCKER_HOST").as_deref().and_then(|host| host.strip_prefix("unix://")) {
@@ -36,7 +40,7 @@ pub fn container_engines(lookup: Lookup<'_>) -> Vec<PathBuf> {
     engines
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "local"))]
 mod tests {
     use super::*;
 

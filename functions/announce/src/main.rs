@@ -1,0 +1,3 @@
+//! Takes ends from the queue: seals the trail and publishes the outcome.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Takes ticks from the queue: starts as many agents as there are slots.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Takes planned events: each starts a run from a stored template.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Takes task-state events of ECS: what ended is settled.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Takes signed webhooks: each starts a run from a stored template.

@@ -1,0 +1,1 @@
+//! The ports on SQS, ECS, EventBridge, Scheduler and Secrets Manager. No decisions.
