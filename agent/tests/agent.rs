@@ -97,6 +97,7 @@ impl Story {
             heartbeat_seconds: 15,
             lease_seconds: 60,
             watched: true,
+            aws_role: false,
         };
         let folder = tempfile::tempdir().unwrap();
         Self {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use ozma_domain::aws::{InvalidArn, SecretReference};
+use ozma_domain::id::{InvalidId, SecretName};
 
 /// A length of time: `90s`, `10m`, `1h 30m`, or plain seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -23,6 +25,13 @@ pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
         && !name.starts_with(|c: char| c.is_ascii_digit())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if valid { Ok((name.to_owned(), value.to_owned())) } else { Err(format!("\"{name}\" is not a variable's name")) }
+}
+
+/// `NAME=ARN`: a variable, and the secret or parameter that its value is read from.
+pub(crate) fn secret_reference(text: &str) -> Result<(SecretName, SecretReference), String> {
+    let (name, arn) = text.split_once('=').ok_or_else(|| format!("\"{text}\" is not NAME=ARN"))?;
+    let name = name.parse().map_err(|err: InvalidId| err.to_string())?;
+    Ok((name, arn.parse().map_err(|err: InvalidArn| err.to_string())?))
 }
 
 /// How long something took, as precise as it matters.

@@ -132,7 +132,7 @@ async fn a_queue_entry_that_was_left_over_starts_nothing_and_takes_no_later_one_
     let [entry] = head().await.try_into().unwrap();
     // Whoever took the slot died before the entry was away.
     let queued = world.run(run).await;
-    let pending = queued.dispatched(0, world.now(), 60).unwrap();
+    let pending = queued.dispatched(0, world.now(), 60, 600).unwrap();
     assert_eq!(store.take_slot(&queued, &pending, 0).await.unwrap(), Written::Now);
     assert_eq!(head().await, std::slice::from_ref(&entry));
     // The run waits again for its time, which the old entry does not know.
@@ -327,7 +327,7 @@ async fn a_lost_agent_is_replaced_three_times_at_most() {
         agent.claim(&world).await.map(drop).unwrap();
         agent.segment(&world, 1, NOTICE).await.unwrap();
         world.launcher.end(agent.execution);
-        let settled = container_gone(&world.app, agent.execution, Some("killed")).await.unwrap();
+        let settled = container_gone(&world.app, agent.execution, Some(&"killed".to_owned().into())).await.unwrap();
         assert!(matches!(settled, Settled::Now(_)));
         assert_eq!(world.drain().await, 0, "what just failed gets a moment");
         world.clock.forward(seconds(if attempt == 1 { 1 } else { 10 }));
@@ -402,7 +402,7 @@ async fn a_cancelled_run_keeps_its_slot_while_its_launch_may_be_on_its_way() {
     let world = World::new("free").await;
     let run = world.accept("true").await;
     let queued = world.run(run).await;
-    let pending = queued.dispatched(0, world.now(), 60).unwrap();
+    let pending = queued.dispatched(0, world.now(), 60, 600).unwrap();
     assert_eq!(world.app.store.take_slot(&queued, &pending, 0).await.unwrap(), Written::Now);
     cancel(&world.app, &world.team, run, "me").await.unwrap();
     assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap(), Repairs::default());

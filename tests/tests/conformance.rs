@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
+use ozma_app::clock::SystemClock;
 use ozma_app::ports::{LaunchRequest, QueueMessage, Vault};
-use ozma_domain::environment::Network;
+use ozma_domain::environment::{Capacity, Network};
 use ozma_domain::plan::Plan;
 use ozma_local::bus::LocalBus;
-use ozma_local::clock::SystemClock;
 use ozma_local::data_folder::DataFolder;
 use ozma_local::launcher::{Host, LauncherOptions, LocalLauncher, Prefer};
 use ozma_local::queue::LocalQueue;
@@ -121,6 +121,7 @@ async fn launchers_conform(prefer: Prefer) {
             image: None,
             repositories: Vec::new(),
             network: Network::Full,
+            capacity: Capacity::OnDemand,
             claim_token: "none".into(),
         };
         LauncherUnderTest { launcher: Arc::new(launcher), request }

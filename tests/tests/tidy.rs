@@ -26,10 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ozma-sweep", BELOW_FUNCTIONS),
     ("ozma-announce", BELOW_FUNCTIONS),
     ("ozma-agent", &["ozma-domain"]),
-    (
-        "oz",
-        &["ozma-domain", "ozma-app", "ozma-boot", "ozma-webhook", "ozma-api", "ozma-executions", "ozma-agent"],
-    ),
+    ("oz", &["ozma-domain", "ozma-app", "ozma-boot", "ozma-webhook", "ozma-api", "ozma-executions", "ozma-agent"]),
 ];
 
 /// Functions never use one another.

@@ -1,8 +1,9 @@
 //! `oz environment`: what agents work in.
 
 use clap::{Args, Subcommand, ValueEnum};
-use ozma_api::wire::{Environment, EnvironmentConfig, Repository};
-use ozma_domain::environment::Network;
+use ozma_api::wire::{AwsProvider, Environment, EnvironmentConfig, Providers, Repository};
+use ozma_domain::aws::{RoleArn, SecretReference};
+use ozma_domain::environment::{Capacity, Network};
 use ozma_domain::id::{EnvironmentId, SecretName};
 use ozma_domain::repository::RepositoryUrl;
 use ozma_domain::text::{one_line, shorten};
@@ -70,6 +71,8 @@ pub(crate) struct UpdateArgs {
     remove_description: bool,
     #[arg(long, conflicts_with = "docker_image")]
     remove_docker_image: bool,
+    #[arg(long, conflicts_with = "aws_role")]
+    remove_aws_role: bool,
     /// Repeatable
     #[arg(long, value_name = "REPO")]
     remove_repo: Vec<RepositoryUrl>,
@@ -110,9 +113,29 @@ struct Fields {
     #[arg(long, value_name = "NAME")]
     secret: Vec<SecretName>,
 
+    /// A variable whose value is a secret or a parameter in your AWS account. Repeatable
+    #[arg(long, value_name = "NAME=ARN", value_parser = values::secret_reference)]
+    secret_from: Vec<(SecretName, SecretReference)>,
+
     /// What the task may reach
     #[arg(long, value_enum)]
     network: Option<NetworkArg>,
+
+    /// Which machines a cloud may take
+    #[arg(long, value_enum)]
+    capacity: Option<CapacityArg>,
+
+    /// The role that the task acts as in AWS
+    #[arg(long, value_name = "ARN")]
+    aws_role: Option<RoleArn>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CapacityArg {
+    /// Machines that stay
+    OnDemand,
+    /// Spare ones, at about a third of the price: the run is tried again if they are taken away
+    Spot,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -198,6 +221,16 @@ impl Fields {
                 NetworkArg::None => Network::None,
             })
         });
+        config.secret_references.get_or_insert_default().extend(self.secret_from);
+        config.capacity = self.capacity.map_or(config.capacity, |capacity| {
+            Some(match capacity {
+                CapacityArg::OnDemand => Capacity::OnDemand,
+                CapacityArg::Spot => Capacity::Spot,
+            })
+        });
+        if let Some(role_arn) = self.aws_role {
+            config.providers = Some(Providers { aws: Some(AwsProvider { role_arn }), gcp: None });
+        }
         Ok(config)
     }
 }
@@ -221,6 +254,9 @@ impl UpdateArgs {
         }
         let secrets = config.secrets.get_or_insert_default();
         for name in &self.remove_secret {
+            if config.secret_references.get_or_insert_default().remove(name).is_some() {
+                continue;
+            }
             let at = secrets.iter().position(|existing| existing == name).ok_or_else(|| missing(name))?;
             secrets.remove(at);
         }
@@ -229,6 +265,9 @@ impl UpdateArgs {
         }
         if self.remove_docker_image {
             config.docker_image = None;
+        }
+        if self.remove_aws_role {
+            config.providers = None;
         }
         config.name = self.name.or(config.name);
         self.fields.add_to(config).await
@@ -275,6 +314,12 @@ fn lines(environment: &Environment) -> Vec<(&'static str, String)> {
         ("Set-up", list(config.setup_commands.iter().flatten().map(|command| one_line(command)).collect())),
         ("Variables", list(config.variables.iter().flatten().map(|(k, v)| format!("{k}={}", one_line(v))).collect())),
         ("Secrets", list(config.secrets.iter().flatten().map(ToString::to_string).collect())),
+        (
+            "References",
+            list(config.secret_references.iter().flatten().map(|(name, arn)| format!("{name} from {arn}")).collect()),
+        ),
+        ("AWS role", config.providers.iter().flat_map(|p| &p.aws).map(|aws| aws.role_arn.to_string()).collect()),
+        ("Capacity", if config.capacity == Some(Capacity::Spot) { "spot".to_owned() } else { String::new() }),
         ("Network", network.to_owned()),
         ("Updated", environment.last_updated.to_string()),
     ];

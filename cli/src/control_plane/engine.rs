@@ -9,9 +9,9 @@ use jiff::SignedDuration;
 use ozma_app::App;
 use ozma_app::complete::complete;
 use ozma_app::dispatch::drain;
-use ozma_app::ports::QueueMessage;
+use ozma_app::ports::{ContainerEnd, QueueMessage};
 use ozma_app::settle::container_gone;
-use ozma_app::sweep::{Repairs, sweep};
+use ozma_app::sweep::sweep;
 use ozma_boot::local::{LocalLauncher, LocalQueue};
 use ozma_domain::id::ExecutionId;
 use ozma_domain::text::chain;
@@ -124,7 +124,7 @@ async fn handle_exits(
         let app = app.clone();
         handlers.spawn(async move {
             // If this fails the sweep finds the slot whose container is gone.
-            if let Err(err) = container_gone(&app, execution, reason.as_deref()).await {
+            if let Err(err) = container_gone(&app, execution, reason.map(ContainerEnd::from).as_ref()).await {
                 logged("the end of a container", &err);
             }
         });
@@ -144,8 +144,8 @@ async fn sweep_regularly(app: Arc<App>) {
         }
         last = now;
         match sweep(&app, awake_since).await {
-            Ok(repairs) if repairs == Repairs::default() => {}
-            Ok(repairs) => tracing::info!(?repairs, "the sweep repaired something"),
+            // It says itself what it repaired.
+            Ok(_) => {}
             Err(err) => {
                 logged("a sweep", &err);
             }

@@ -1,3 +1,24 @@
-//! Takes ends from the queue: seals the trail and publishes the outcome.
+//! Takes ended runs from the queue: seals the audit trail and publishes the outcome.
 
-fn main() {}
+mod handler;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use lambda_runtime::{LambdaEvent, service_fn};
+use ozma_app::{App, Settings};
+use ozma_boot::aws::{self, each_record};
+
+fn main() -> ExitCode {
+    aws::run(async |aws| {
+        let settings = Settings { signing_seed: aws.signing_seed().await?, ..aws.settings()? };
+        let app = App { bus: aws.bus()?, settings: Arc::new(settings), ..aws.app()? };
+        let parking = aws.parking()?;
+        lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| {
+            let handled =
+                each_record("announce", &parking, event.payload, async |message| handler::handle(&app, message).await);
+            Ok::<_, lambda_runtime::Error>(handled.await)
+        }))
+        .await
+    })
+}

@@ -179,7 +179,7 @@ impl From<EnvironmentError> for ApiError {
             EnvironmentError::Invalid(_) => Self::new(ErrorCode::InvalidRequest, err.to_string()),
             EnvironmentError::NameTaken(_) => Self::invalid("name", &err),
             EnvironmentError::Lost => Self::new(ErrorCode::Conflict, err.to_string()),
-            EnvironmentError::Store(_) => Self::internal(&err),
+            EnvironmentError::Store(_) | EnvironmentError::Port(_) => Self::internal(&err),
         }
     }
 }

@@ -14,7 +14,7 @@ use ozma_app::App;
 use ozma_app::executions::{self, ExecutionError};
 use ozma_domain::id::ExecutionId;
 use ozma_domain::limits;
-use ozma_domain::protocol::{Assignment, Claim, Messages, Reply, Report};
+use ozma_domain::protocol::{Assignment, AwsCredentials, Claim, Messages, Reply, Report};
 use ozma_domain::text::chain;
 use serde_json::json;
 
@@ -28,6 +28,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/executions/{execution}/segments/{sequence}", put(segment))
         .route("/executions/{execution}/outputs/{command}/{part}", put(output))
         .route("/executions/{execution}/messages", get(messages))
+        .route("/executions/{execution}/aws-credentials", get(aws_credentials))
         .route("/executions/{execution}/finish", post(finish))
         .with_state(app)
 }
@@ -73,6 +74,14 @@ async fn messages(
 ) -> Answer<Messages> {
     let after = query.get("after").map(String::as_str).unwrap_or_default();
     Ok(Json(executions::messages(&app, id(&execution)?, &token(&headers)?, after).await?))
+}
+
+async fn aws_credentials(
+    State(app): State<Arc<App>>,
+    Path(execution): Path<String>,
+    headers: HeaderMap,
+) -> Answer<AwsCredentials> {
+    Ok(Json(executions::aws_credentials(&app, id(&execution)?, &token(&headers)?).await?))
 }
 
 async fn finish(
@@ -123,6 +132,7 @@ impl IntoResponse for Refusal {
             E::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             E::Token | E::MalformedToken(_) => (StatusCode::UNAUTHORIZED, "token"),
             E::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed"),
+            E::NoRole(_) => (StatusCode::NOT_FOUND, "no_role"),
             E::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             E::Store(_) | E::Port(_) | E::Settle(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };

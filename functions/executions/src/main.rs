@@ -1,3 +1,15 @@
-//! The Lambda.
+//! The function around the API that agents use.
 
-fn main() {}
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ozma_app::{App, Settings};
+use ozma_boot::aws;
+
+fn main() -> ExitCode {
+    aws::run(async |aws| {
+        let settings = Settings { claim_key: aws.claim_key().await?, ..aws.settings()? };
+        let app = App { timer: aws.timer()?, vault: aws.vault()?, settings: Arc::new(settings), ..aws.app()? };
+        lambda_http::run(ozma_executions::router(Arc::new(app))).await
+    })
+}

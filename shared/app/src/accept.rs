@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::App;
 use crate::app::after;
+use crate::metrics;
 use crate::ports::QueueMessage;
 
 /// What somebody asks for, checked for form by whoever read it off the wire.
@@ -126,14 +127,15 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
     let (Written::Now | Written::Lost) = app.store.accept(&run, &request).await?;
     let at_capacity = is_at_capacity(app, &new.team).await?;
     send_tick(app, &new.team).await;
-    tracing::info!(run.id = %run_id, team = %new.team, "accepted a run");
+    tracing::info!(run.id = %run_id, trace_id = run_id.trace_id(), team = %new.team, "accepted a run");
+    metrics::stage("Accept", &run, now, app.now());
     Ok(AcceptedRun { run_id, state: RunState::Queued, at_capacity, created: true })
 }
 
 /// Tells the dispatcher that there may be work. A tick that is lost costs time, not the run: the sweep sends another.
 pub(crate) async fn send_tick(app: &App, team: &TeamId) {
     if let Err(err) = app.queue.send(QueueMessage::Tick { team: team.clone() }).await {
-        tracing::warn!(team = %team, error = %err, "could not send a tick; the sweep will");
+        tracing::warn!(team = %team, error = %text::chain(&err), "could not send a tick; the sweep will");
     }
 }
 

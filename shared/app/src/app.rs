@@ -30,6 +30,8 @@ pub struct Settings {
     pub heartbeat_seconds: i64,
     /// Silent for this long, an agent counts as lost.
     pub lease_seconds: i64,
+    /// From taking a slot to the agent's claim; see [`ozma_domain::limits::START_SECONDS`].
+    pub start_seconds: i64,
     /// A launch that left no container behind is repeated after this long.
     pub relaunch_seconds: i64,
     /// What claim tokens are derived from.

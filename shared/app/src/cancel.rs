@@ -2,6 +2,7 @@
 
 use ozma_domain::id::{RunId, TeamId};
 use ozma_domain::state::RunState;
+use ozma_domain::text::chain;
 use ozma_store::{Owed, StoreError, Written};
 
 use crate::App;
@@ -31,7 +32,7 @@ pub async fn cancel(app: &App, team: &TeamId, run_id: RunId, by: &str) -> Result
             && let Err(err) = app.launcher.stop(execution).await
         {
             // The sweep stops what nobody owns.
-            tracing::warn!(execution = %execution, error = %err, "could not stop a cancelled agent yet");
+            tracing::warn!(execution = %execution, error = %chain(&err), "could not stop a cancelled agent yet");
         }
         return Ok(());
     }

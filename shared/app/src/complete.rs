@@ -7,6 +7,7 @@ use ozma_domain::run::{Execution, Prompt, Run, RunRequest};
 use ozma_store::{ArchiveKey, Owed, StoreError};
 
 use crate::App;
+use crate::metrics;
 use crate::ports::{PortError, RunEnded};
 
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,9 @@ pub async fn complete(app: &App, run_id: RunId) -> Result<Vec<Owed>, CompleteErr
     }
     if still != ended.owed {
         app.store.settle_owed(&run, &still).await?;
+        if still.is_empty() {
+            metrics::stage("Settle", &run, run.ended_at.unwrap_or(run.updated_at), app.now());
+        }
     }
     failure.map_or(Ok(still), Err)
 }

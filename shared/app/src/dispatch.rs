@@ -6,10 +6,12 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use ozma_domain::id::TeamId;
 use ozma_domain::plan::Plan;
 use ozma_domain::run::{Run, RunRequest};
+use ozma_domain::text::chain;
 use ozma_store::{QueueEntry, StoreError, Written};
 
 use crate::App;
 use crate::launch::{LaunchError, launch};
+use crate::metrics;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError {
@@ -83,7 +85,9 @@ async fn take(app: &App, team: &TeamId, entry: &QueueEntry, slot: u16, longest: 
         && queued.version == entry.version
     {
         let deadline = request.deadline_seconds.unwrap_or(longest).min(longest);
-        queued.dispatched(slot, app.now(), deadline).map(|pending| (queued, pending, request))
+        queued
+            .dispatched(slot, app.now(), deadline, app.settings.start_seconds)
+            .map(|pending| (queued, pending, request))
     } else {
         None
     };
@@ -95,10 +99,12 @@ async fn take(app: &App, team: &TeamId, entry: &QueueEntry, slot: u16, longest: 
         Written::Now => {
             // The slot is taken: an entry that stays costs the next tick a look.
             if let Err(err) = app.store.drop_queue_entry(team, entry).await {
-                tracing::warn!(run.id = %run_id, error = %err, "a queue entry was left over");
+                tracing::warn!(run.id = %run_id, error = %chain(&err), "a queue entry was left over");
             }
-            let wait_ms = pending.updated_at.duration_since(queued.created_at).as_millis();
-            tracing::info!(run.id = %run_id, slot, wait_ms, "a run took a slot");
+            let since = queued.not_before.unwrap_or(queued.created_at);
+            let wait_ms = pending.updated_at.duration_since(since).as_millis();
+            tracing::info!(run.id = %run_id, trace_id = run_id.trace_id(), slot, wait_ms, "a run took a slot");
+            metrics::stage("QueueWait", &pending, since, pending.updated_at);
             // As written: the next writer's condition must find this version.
             let pending = Run { version: queued.version + 1, ..pending };
             Ok(Taking::Taken(Box::new(pending), Box::new(request)))

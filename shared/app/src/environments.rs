@@ -2,9 +2,11 @@
 
 use ozma_domain::environment::{Environment, EnvironmentConfig, InvalidEnvironment};
 use ozma_domain::id::{EnvironmentId, TeamId};
+use ozma_domain::text::chain;
 use ozma_store::{Saved, StoreError, Written};
 
 use crate::App;
+use crate::ports::{PortError, Prepared};
 
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
@@ -18,10 +20,13 @@ pub enum EnvironmentError {
     Lost,
     #[error("the environment could not be stored")]
     Store(#[from] StoreError),
+    #[error("the image could not be made ready")]
+    Port(#[from] PortError),
 }
 
 pub async fn create(app: &App, team: &TeamId, config: EnvironmentConfig) -> Result<Environment, EnvironmentError> {
     config.check()?;
+    prepare(app, team, None, &config).await?;
     let now = app.now();
     let mut random = [0; 16];
     random.copy_from_slice(&app.clock.random()[..16]);
@@ -56,15 +61,54 @@ pub async fn update(
     let old = app.store.environment(team, uid).await?.ok_or_else(|| EnvironmentError::Unknown(uid.to_string()))?;
     let config = change(old.environment.config.clone());
     config.check()?;
+    prepare(app, team, old.environment.config.docker_image.as_deref(), &config).await?;
     let new = Environment { config, last_updated: app.now(), ..old.environment.clone() };
-    saved(app.store.update_environment(&old, &new).await?, new)
+    let saved = saved(app.store.update_environment(&old, &new).await?, new)?;
+    if saved.config.docker_image != old.environment.config.docker_image {
+        retire(app, team, old.environment.config.docker_image.as_deref()).await;
+    }
+    Ok(saved)
 }
 
 pub async fn delete(app: &App, team: &TeamId, uid: &EnvironmentId) -> Result<(), EnvironmentError> {
     let old = app.store.environment(team, uid).await?.ok_or_else(|| EnvironmentError::Unknown(uid.to_string()))?;
     match app.store.delete_environment(&old).await? {
-        Written::Now => Ok(()),
+        Written::Now => {
+            retire(app, team, old.environment.config.docker_image.as_deref()).await;
+            Ok(())
+        }
         Written::Lost => Err(EnvironmentError::Lost),
+    }
+}
+
+/// Before the environment is stored, so that one that is stored can start. An image that is made ready for an
+/// environment that is then refused costs nothing.
+async fn prepare(
+    app: &App,
+    team: &TeamId,
+    before: Option<&str>,
+    config: &EnvironmentConfig,
+) -> Result<(), EnvironmentError> {
+    let Some(image) = config.docker_image.as_deref().filter(|image| before != Some(*image)) else { return Ok(()) };
+    match app.launcher.prepare(team, image).await? {
+        Prepared::Ready => Ok(()),
+        Prepared::Refused { reason } => Err(InvalidEnvironment { field: "docker_image", reason }.into()),
+    }
+}
+
+/// Clears away what was made ready for an image that no environment of the team uses any more. What is left over does
+/// no harm: it is found again by the next environment with that image.
+async fn retire(app: &App, team: &TeamId, image: Option<&str>) {
+    let Some(image) = image else { return };
+    let retired = async {
+        let environments = app.store.environments(team).await?;
+        if environments.iter().any(|saved| saved.environment.config.docker_image.as_deref() == Some(image)) {
+            return Ok(());
+        }
+        Ok::<(), EnvironmentError>(app.launcher.retire(team, image).await?)
+    };
+    if let Err(err) = retired.await {
+        tracing::warn!(%team, image, error = %chain(&err), "an image's task definition was left over");
     }
 }
 

@@ -12,6 +12,7 @@ use ozma_domain::token::claim_token;
 use ozma_store::{StoreError, Written};
 
 use crate::App;
+use crate::metrics;
 use crate::ports::{LaunchRequest, Launched, PortError, QueueMessage};
 use crate::settle::{SettleError, settle};
 
@@ -47,6 +48,7 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
         image: environment.docker_image.clone(),
         repositories: environment.repositories.iter().chain(&request.repositories).cloned().collect(),
         network: environment.network,
+        capacity: environment.capacity,
         claim_token: claim_token(&app.settings.claim_key, execution),
     };
     // It may have been cancelled while it waited for its turn, and its slot may be another's by now.
@@ -54,13 +56,27 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
     if still.is_none_or(|still| !still.is_current(execution) || still.state != RunState::Pending) {
         return Ok(());
     }
-    match app.launcher.launch(&launch).await? {
+    let begun = app.now();
+    let launched = app.launcher.launch(&launch).await.inspect_err(|_| metrics::count("LaunchFailures", 1))?;
+    match launched {
         Launched::Started { isolation, .. } => {
-            tracing::info!(run.id = %run.run_id, execution = %execution, isolation = isolation.as_str(), "launched");
-            Ok(())
+            let trace_id = run.run_id.trace_id();
+            tracing::info!(
+                run.id = %run.run_id,
+                execution = %execution,
+                trace_id,
+                isolation = isolation.as_str(),
+                "launched"
+            );
+            metrics::stage("Launch", run, begun, app.now());
+            stop_if_cancelled(app, execution).await
         }
-        Launched::NoCapacity { reason, wait } => postpone(app, execution, &reason, wait).await,
+        Launched::NoCapacity { reason, wait } => {
+            metrics::count("NoCapacity", 1);
+            postpone(app, execution, &reason, wait).await
+        }
         Launched::Refused { reason } => {
+            metrics::count("LaunchFailures", 1);
             let class = if environment.docker_image.is_some() || environment.network == Network::None {
                 FailureClass::ImageUnusable
             } else {
@@ -70,6 +86,15 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
             Ok(())
         }
     }
+}
+
+/// A cancel that raced with the start found nothing to stop yet.
+async fn stop_if_cancelled(app: &App, execution: ExecutionId) -> Result<(), LaunchError> {
+    let run = app.store.run(execution.run).await?;
+    if run.is_none_or(|run| run.state.is_terminal() || !run.is_current(execution)) {
+        app.launcher.stop(execution).await?;
+    }
+    Ok(())
 }
 
 /// The environment a run was asked for with; or why it cannot start.

@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod audit;
 pub mod cancel;
+pub mod clock;
 pub mod complete;
 pub mod dispatch;
 pub mod environments;
@@ -11,6 +12,7 @@ pub mod executions;
 pub mod launch;
 pub mod list;
 pub mod messages;
+pub mod metrics;
 pub mod ports;
 pub mod settle;
 pub mod sweep;

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use ozma_domain::aws::{RoleArn, SecretReference};
+use ozma_domain::failure::FailureClass;
 use ozma_domain::id::{ExecutionId, RunId, SecretName, TeamId};
 use ozma_domain::plan::Size;
+use ozma_domain::protocol::AwsCredentials;
 use ozma_domain::repository::Repository;
 use ozma_domain::run::Isolation;
 use ozma_domain::state::RunState;
@@ -72,6 +75,27 @@ pub trait Launcher: Send + Sync {
 
     /// Every execution whose container exists, for the sweep to find those that nobody owns.
     async fn list(&self) -> Result<Vec<ExecutionId>, PortError>;
+
+    /// Makes ready what a container of `image` needs before its first launch: when an environment is saved, never per
+    /// run. An image that cannot be is refused with the reason. Where images need nothing, this does nothing.
+    async fn prepare(&self, _team: &TeamId, _image: &str) -> Result<Prepared, PortError> {
+        Ok(Prepared::Ready)
+    }
+
+    /// The team uses `image` no more: what [`Launcher::prepare`] made is cleared away. Containers at work go on.
+    async fn retire(&self, _team: &TeamId, _image: &str) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+/// What became of preparing an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prepared {
+    Ready,
+    /// Will not work; `reason` says what to change.
+    Refused {
+        reason: String,
+    },
 }
 
 #[derive(Clone)]
@@ -86,6 +110,7 @@ pub struct LaunchRequest {
     /// Repositories to clone; a launcher makes `file://` ones readable to the agent.
     pub repositories: Vec<Repository>,
     pub network: ozma_domain::environment::Network,
+    pub capacity: ozma_domain::environment::Capacity,
     pub claim_token: SecretString,
 }
 
@@ -104,8 +129,23 @@ pub enum Launched {
 pub enum ContainerStatus {
     /// Starting, running or stopping.
     Alive,
-    /// Ended, or never known here. The reason is one line such as "exit code 137, killed by SIGKILL".
-    Gone { reason: Option<String> },
+    /// Ended, or never known here.
+    Gone { end: Option<ContainerEnd> },
+}
+
+/// How a container ended, as far as whoever ran it can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerEnd {
+    /// One line such as "exit code 137, killed by SIGKILL".
+    pub reason: String,
+    /// What that means for the run. None: it depends on whether its agent had begun.
+    pub class: Option<FailureClass>,
+}
+
+impl From<String> for ContainerEnd {
+    fn from(reason: String) -> Self {
+        Self { reason, class: None }
+    }
 }
 
 /// Publishes outcomes. At least once; a subscriber tells duplicates by `id`.
@@ -140,6 +180,17 @@ pub trait Vault: Send + Sync {
 
     /// The value, or none if there is no such secret.
     async fn get(&self, team: &TeamId, name: &SecretName) -> Result<Option<SecretString>, PortError>;
+
+    /// The value of a secret or parameter that lives elsewhere in the account, or none if there is none that may be
+    /// read from here. A laptop has no account.
+    async fn get_reference(&self, _reference: &SecretReference) -> Result<Option<SecretString>, PortError> {
+        Ok(None)
+    }
+
+    /// Short-lived credentials of a role, in a session of that name; none where the role cannot be had from here.
+    async fn assume(&self, _role: &RoleArn, _session: &str) -> Result<Option<AwsCredentials>, PortError> {
+        Ok(None)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

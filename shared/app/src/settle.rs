@@ -6,11 +6,13 @@ use ozma_domain::lifecycle::Ending;
 use ozma_domain::outcome::Outcome;
 use ozma_domain::run::Run;
 use ozma_domain::state::RunState;
+use ozma_domain::text::chain;
 use ozma_store::{Owed, StoreError, Written};
 
 use crate::App;
 use crate::accept::send_tick;
-use crate::ports::QueueMessage;
+use crate::metrics;
+use crate::ports::{ContainerEnd, QueueMessage};
 
 /// What an end came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +61,14 @@ pub async fn settle(
 }
 
 /// The container of an execution is gone. If its agent has not said how it ended, that is a failure of the platform.
-pub async fn container_gone(app: &App, execution: ExecutionId, reason: Option<&str>) -> Result<Settled, SettleError> {
+pub async fn container_gone(
+    app: &App,
+    execution: ExecutionId,
+    end: Option<&ContainerEnd>,
+) -> Result<Settled, SettleError> {
+    if let Some(ContainerEnd { reason, class: Some(class) }) = end {
+        return settle(app, execution, &Outcome::failed(*class, reason.as_str()), None).await;
+    }
     let Some(run) = app.store.run(execution.run).await? else { return Ok(Settled::Stale) };
     let claimed = run.execution.as_ref().is_some_and(|current| current.claimed_at.is_some());
     let (class, what) = if claimed {
@@ -67,7 +76,7 @@ pub async fn container_gone(app: &App, execution: ExecutionId, reason: Option<&s
     } else {
         (FailureClass::NeverClaimed, "the agent ended before it began")
     };
-    let message = reason.map_or_else(|| what.to_owned(), |reason| format!("{what}: {reason}"));
+    let message = end.map_or_else(|| what.to_owned(), |end| format!("{what}: {}", end.reason));
     settle(app, execution, &Outcome::failed(class, message), None).await
 }
 
@@ -77,15 +86,21 @@ async fn announce(app: &App, execution: ExecutionId, run: &Run, outcome: &Outcom
     tracing::info!(
         run.id = %run.run_id,
         execution = %execution,
+        trace_id = run.run_id.trace_id(),
         state = %run.state,
         outcome = ?outcome.event(),
         "an execution ended"
     );
+    if let Some(current) = &run.execution
+        && let (Some(started), Some(ended)) = (current.started_at, current.ended_at)
+    {
+        metrics::stage("Run", run, started, ended);
+    }
     send_tick(app, &run.team).await;
     if let Some(until) = run.not_before
         && let Err(err) = app.timer.send_at(until, QueueMessage::Tick { team: run.team.clone() }).await
     {
-        tracing::warn!(run.id = %run.run_id, error = %err, "could not set the timer for a retry; the sweep will start it");
+        tracing::warn!(run.id = %run.run_id, error = %chain(&err), "could not set the timer for a retry; the sweep will start it");
     }
     if run.state.is_terminal() {
         send_complete(app, run).await;
@@ -95,6 +110,6 @@ async fn announce(app: &App, execution: ExecutionId, run: &Run, outcome: &Outcom
 pub(crate) async fn send_complete(app: &App, run: &Run) {
     let message = QueueMessage::Complete { team: run.team.clone(), run: run.run_id };
     if let Err(err) = app.queue.send(message).await {
-        tracing::warn!(run.id = %run.run_id, error = %err, "could not announce an end; the sweep will");
+        tracing::warn!(run.id = %run.run_id, error = %chain(&err), "could not announce an end; the sweep will");
     }
 }

@@ -11,11 +11,14 @@ use ozma_domain::state::RunState;
 use ozma_domain::text::chain;
 use ozma_store::{SlotRow, StoreError, TeamRow};
 
+use serde::Serialize;
+
 use crate::App;
 use crate::app::after;
 use crate::complete::{CompleteError, complete};
 use crate::dispatch::{DispatchError, drain};
 use crate::launch::{LaunchError, launch};
+use crate::metrics;
 use crate::ports::{ContainerStatus, PortError};
 use crate::settle::{SettleError, Settled, container_gone, settle};
 
@@ -23,7 +26,7 @@ use crate::settle::{SettleError, Settled, container_gone, settle};
 const STOP_SECONDS: i64 = 30;
 
 /// What a sweep repaired.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Repairs {
     /// Runs that waited beside a free slot.
     pub started: usize,
@@ -35,6 +38,18 @@ pub struct Repairs {
     pub stopped: usize,
     /// Ends that were not sealed or published.
     pub completed: usize,
+}
+
+impl Repairs {
+    /// A metric that should read zero. Nothing is counted where there was nothing to repair.
+    fn measure(self) {
+        let Self { started, relaunched, ended, stopped, completed } = self;
+        let all = started + relaunched + ended + stopped + completed;
+        if all > 0 {
+            tracing::warn!(started, relaunched, ended, stopped, completed, "the sweep repaired something");
+            metrics::count("Repairs", all);
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +80,7 @@ pub async fn sweep(app: &App, awake_since: Timestamp) -> Result<Repairs, SweepEr
     }
     let swept = round.containers().await;
     round.note("the containers", swept);
+    round.repairs.measure();
     round.first_error.map_or(Ok(round.repairs), Err)
 }
 
@@ -90,6 +106,9 @@ impl Round<'_> {
         }
         let drained = drain(self.app, &row.team).await.map(|started| self.repairs.started += started);
         self.note("a queue", drained.map_err(SweepError::from));
+        if let Some(oldest) = self.app.store.queue_head(&row.team, self.app.now(), 1).await?.first() {
+            metrics::seconds("OldestQueued", &row.team, oldest.run_id.accepted_at(), self.app.now());
+        }
         self.ends(row).await
     }
 
@@ -158,21 +177,21 @@ async fn sweep_slot(
         match alive {
             ContainerStatus::Alive => app.launcher.stop(execution).await?,
             // Its launch may still be on its way.
-            ContainerStatus::Gone { reason: None } if age <= relaunch_after => {}
-            ContainerStatus::Gone { reason } => {
-                repairs.ended += usize::from(is_now(container_gone(app, execution, reason.as_deref()).await?));
+            ContainerStatus::Gone { end: None } if age <= relaunch_after => {}
+            ContainerStatus::Gone { end } => {
+                repairs.ended += usize::from(is_now(container_gone(app, execution, end.as_ref()).await?));
             }
         }
         return Ok(());
     }
-    if let ContainerStatus::Gone { reason } = alive {
-        if run.state == RunState::Pending && reason.is_none() && now < current.lease_until {
+    if let ContainerStatus::Gone { end } = alive {
+        if run.state == RunState::Pending && end.is_none() && now < current.lease_until {
             if age > relaunch_after {
                 relaunch(app, team, &run).await?;
                 repairs.relaunched += 1;
             }
         } else if age > relaunch_after {
-            repairs.ended += usize::from(is_now(container_gone(app, execution, reason.as_deref()).await?));
+            repairs.ended += usize::from(is_now(container_gone(app, execution, end.as_ref()).await?));
         }
         return Ok(());
     }
@@ -202,7 +221,7 @@ fn overdue(app: &App, run: &Run, awake_since: Timestamp) -> Option<(Timestamp, O
     let failure = if current.claimed_at.is_some() {
         Outcome::failed(FailureClass::AgentLost, "the agent has been silent for longer than its lease")
     } else {
-        let message = format!("no agent claimed the run within {} s of its launch", limits::START_SECONDS);
+        let message = format!("no agent claimed the run within {} s of its launch", app.settings.start_seconds);
         Outcome::failed(FailureClass::NeverClaimed, message)
     };
     Some((lease_until, failure))

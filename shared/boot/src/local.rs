@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ozma_app::clock::SystemClock;
 use ozma_app::ports::Clock;
 use ozma_app::{App, Settings};
 use ozma_domain::id::{ExecutionId, TeamId};
+use ozma_domain::limits;
 use ozma_domain::plan::Plan;
 use ozma_local::bus::LocalBus;
-use ozma_local::clock::SystemClock;
 pub use ozma_local::data_folder::{DataFolder, DataFolderError, ServerInfo, is_in_use, read_server};
 pub use ozma_local::launcher::LocalLauncher;
 use ozma_local::launcher::{LauncherOptions, Prefer};
@@ -16,10 +17,11 @@ pub use ozma_local::queue::LocalQueue;
 use ozma_local::timer::LocalTimer;
 use ozma_local::vault::FileVault;
 use ozma_local::{dynamodb, s3, vault};
-use ozma_store::{ApiKeyRow, Archive, Store, StoreError, TeamRow};
+use ozma_store::{Archive, Store, StoreError};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::environment::{Lookup, container_engines, host};
+use crate::seed::seed;
 
 /// The one team of a laptop.
 const TEAM: &str = "local";
@@ -79,7 +81,8 @@ pub async fn open(
     let store = Store::new(dynamodb::client(database.clone()), TABLE);
     store.create_table().await?;
     dynamodb::keep_expiring(&database);
-    let plan = seed(&store, folder, asked, clock.as_ref()).await?;
+    let team: TeamId = TEAM.parse().expect("a valid team id");
+    let plan = seed(&store, &team, asked, folder.admin_key(), clock.as_ref()).await?;
 
     let queue = Arc::new(LocalQueue::default());
     let (on_exit, exits) = mpsc::unbounded_channel();
@@ -106,6 +109,7 @@ pub async fn open(
         settings: Arc::new(Settings {
             heartbeat_seconds: 15,
             lease_seconds: 60,
+            start_seconds: limits::START_SECONDS,
             relaunch_seconds: 3,
             claim_key: folder.claim_key().clone(),
             signing_seed: *folder.audit_seed(),
@@ -117,24 +121,4 @@ pub async fn open(
     launcher.adopt().await;
     let isolation = why.map_or_else(|| isolation.as_str().to_owned(), |why| format!("{} ({why})", isolation.as_str()));
     Ok(Local { app, plan, isolation, queue, launcher, exits })
-}
-
-/// The team and its owner's key. What is there already stays, but for the plan.
-async fn seed(store: &Store, folder: &DataFolder, asked: Option<Plan>, clock: &dyn Clock) -> Result<Plan, StoreError> {
-    let team: TeamId = TEAM.parse().expect("a valid team id");
-    let existing = store.team(&team).await?;
-    let plan = match (asked, &existing) {
-        (Some(plan), _) => plan,
-        (None, Some(row)) => row.plan.clone(),
-        (None, None) => Plan::named("free").expect("a plan that comes with Ozma"),
-    };
-    if existing.as_ref().is_none_or(|row| row.plan != plan) {
-        let swept_until = existing.and_then(|row| row.swept_until);
-        store.put_team(&TeamRow { team: team.clone(), plan: plan.clone(), swept_until }).await?;
-    }
-    let hash = folder.admin_key().hash();
-    if store.api_key(&hash).await?.is_none() {
-        store.put_api_key(&hash, &ApiKeyRow { team, name: "admin".to_owned(), created_at: clock.now() }).await?;
-    }
-    Ok(plan)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::aws::{RoleArn, SecretReference};
 use crate::id::{EnvironmentId, SecretName, TeamId};
 use crate::limits;
 use crate::repository::Repository;
@@ -39,6 +40,31 @@ pub struct EnvironmentConfig {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretName>,
     pub network: Network,
+    #[serde(skip_serializing_if = "Capacity::is_default")]
+    pub capacity: Capacity,
+    /// Variables of the task whose values are secrets or parameters that exist outside of Ozma's vault, by ARN.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secret_references: BTreeMap<SecretName, SecretReference>,
+    /// The role that the task acts as in AWS, by credentials that the agent fetches for it. Without one it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aws_role: Option<RoleArn>,
+}
+
+/// Which machines a cloud may take for the agent. A laptop has its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Capacity {
+    #[default]
+    OnDemand,
+    /// Spare machines at about a third of the price, which may be taken away with two minutes' notice; the run is then
+    /// tried again. Where there are none, the others.
+    Spot,
+}
+
+impl Capacity {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What the agent's task may reach.
@@ -91,6 +117,14 @@ impl EnvironmentConfig {
             }
             if name.starts_with("OZ_") {
                 return no("variables", &format!("{name}: names that begin with OZ_ belong to the platform"));
+            }
+        }
+        for name in self.secret_references.keys() {
+            if self.variables.contains_key(name.as_str()) || self.secrets.contains(name) {
+                return no(
+                    "secret_references",
+                    &format!("{name} is a variable or a secret of this environment as well"),
+                );
             }
         }
         if let Some(name) = self.secrets.iter().find(|name| self.variables.contains_key(name.as_str())) {

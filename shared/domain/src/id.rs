@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize, de};
+use jiff::Timestamp;
 use uuid::{Builder, Uuid};
 
 /// A run's id: a UUIDv7, so that ids sort by the time the run was accepted. The API's `task_id` is the same value.
@@ -47,6 +47,17 @@ impl RunId {
     pub fn unix_ms(self) -> u64 {
         let [a, b, c, d, e, f, ..] = *self.0.as_bytes();
         u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    }
+
+    /// When the run was accepted.
+    pub fn accepted_at(self) -> Timestamp {
+        let ms = i64::try_from(self.unix_ms()).ok();
+        ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default()
+    }
+
+    /// The id that joins everything done for this run in logs and traces: W3C's 32 hex digits.
+    pub fn trace_id(self) -> String {
+        self.0.simple().to_string()
     }
 
     /// The smallest id of that millisecond: a bound for range queries.
@@ -165,19 +176,20 @@ impl fmt::Display for ExecutionId {
 /// Text on the wire and in rows: `Display` out, `FromStr` in.
 macro_rules! as_text {
     ($($id:ident),+) => {$(
-        impl Serialize for $id {
+        impl serde::Serialize for $id {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
             }
         }
 
-        impl<'de> Deserialize<'de> for $id {
+        impl<'de> serde::Deserialize<'de> for $id {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
             }
         }
     )+};
 }
+pub(crate) use as_text;
 
 macro_rules! display_inner {
     ($($id:ident),+) => {$(

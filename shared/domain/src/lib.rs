@@ -4,6 +4,7 @@
 //! outside reason. Everything with an `await` lives above, fetches facts, asks this crate, and writes the answer.
 
 pub mod audit;
+pub mod aws;
 pub mod environment;
 pub mod error_code;
 pub mod failure;

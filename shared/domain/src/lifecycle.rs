@@ -57,8 +57,8 @@ impl Run {
         }
     }
 
-    /// QUEUED → PENDING with a slot. None: the run is not queued any more.
-    pub fn dispatched(&self, slot: u16, now: Timestamp, deadline_seconds: u64) -> Option<Self> {
+    /// QUEUED → PENDING with a slot, to be claimed within `start_seconds`. None: the run is not queued any more.
+    pub fn dispatched(&self, slot: u16, now: Timestamp, deadline_seconds: u64, start_seconds: i64) -> Option<Self> {
         let state = self.moved(RunEvent::Dispatched)?;
         let seconds = i64::try_from(deadline_seconds).unwrap_or(i64::MAX);
         Some(Self {
@@ -72,7 +72,7 @@ impl Run {
                 slot,
                 dispatched_at: now,
                 deadline_at: now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX),
-                lease_until: after(now, limits::START_SECONDS),
+                lease_until: after(now, start_seconds),
                 claimed_at: None,
                 started_at: None,
                 ended_at: None,
@@ -272,7 +272,7 @@ mod tests {
     }
 
     fn pending() -> Run {
-        queued().dispatched(3, at(1), 60).unwrap()
+        queued().dispatched(3, at(1), 60, 600).unwrap()
     }
 
     fn claimed() -> Run {
@@ -312,7 +312,7 @@ mod tests {
         let Ending::Requeued(again) = in_progress().ended(1, &lost(), at(10), None) else { panic!() };
         assert_eq!((again.state, again.held_slot()), (RunState::Queued, None));
         assert_eq!(again.not_before, Some(at(11)), "what failed needs a moment");
-        let second = again.dispatched(0, at(11), 60).unwrap();
+        let second = again.dispatched(0, at(11), 60, 600).unwrap();
         assert_eq!((second.executions, second.attempts), (2, 2));
         assert_eq!(second.ended(1, &lost(), at(12), None), Ending::Stale);
     }
@@ -321,9 +321,9 @@ mod tests {
     fn three_attempts_are_enough_and_a_postponed_one_does_not_count() {
         let mut run = queued();
         for attempt in 1..=3 {
-            run = run.dispatched(0, at(1), 60).unwrap().postponed(at(2), at(9), "no room").unwrap();
+            run = run.dispatched(0, at(1), 60, 600).unwrap().postponed(at(2), at(9), "no room").unwrap();
             assert_eq!(run.not_before, Some(at(9)));
-            run = run.dispatched(0, at(9), 60).unwrap();
+            run = run.dispatched(0, at(9), 60, 600).unwrap();
             run = match run.ended(run.executions, &lost(), at(10), None) {
                 Ending::Requeued(run) => run,
                 Ending::Ended(run) => run,
@@ -357,6 +357,6 @@ mod tests {
     fn a_late_start_changes_nothing() {
         assert_eq!(in_progress().started(at(9), 60), None);
         assert_eq!(in_progress().cancelled("me", at(4)).unwrap().started(at(9), 60), None);
-        assert_eq!(in_progress().dispatched(1, at(9), 60), None);
+        assert_eq!(in_progress().dispatched(1, at(9), 60, 600), None);
     }
 }

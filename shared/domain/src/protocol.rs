@@ -7,6 +7,7 @@
 //! | `PUT /executions/{id}/segments/{n}` | gzip of JSON lines, `n` from 1 | [`Reply`] |
 //! | `PUT /executions/{id}/outputs/{command}/{part}` | gzip of raw bytes, `part` from 1 | [`Reply`] |
 //! | `GET /executions/{id}/messages?after=ID` | none | [`Messages`] |
+//! | `GET /executions/{id}/aws-credentials` | none | [`AwsCredentials`]: of the role that the environment names |
 //! | `POST /executions/{id}/finish` | [`Report`] | [`Reply`] |
 //!
 //! All but the claim carry `Authorization: Bearer <execution token>`. An execution that is not the run's current one is
@@ -70,6 +71,19 @@ pub struct Assignment {
     /// Out of reach of the control plane for this long, the agent stops itself: another may already be at work.
     pub lease_seconds: u64,
     pub watched: bool,
+    /// The environment names a role in AWS: its credentials are to be fetched, and again before they expire.
+    #[serde(default)]
+    pub aws_role: bool,
+}
+
+/// Credentials of the environment's role, as AWS's SDKs ask a container's credentials endpoint for them.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AwsCredentials {
+    pub access_key_id: String,
+    pub secret_access_key: String,
+    pub token: String,
+    pub expiration: Timestamp,
 }
 
 /// The answer to every call after the claim.

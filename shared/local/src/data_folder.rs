@@ -357,7 +357,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::clock::SystemClock;
+    use ozma_app::clock::SystemClock;
 
     fn open(path: &Path) -> Result<DataFolder, DataFolderError> {
         DataFolder::open(path, &SystemClock)

@@ -2,7 +2,6 @@
 //! clients, so that the conditions and transactions under test are the ones that ship. State is in a [`data_folder`].
 
 pub mod bus;
-pub mod clock;
 pub mod data_folder;
 pub mod dynamodb;
 mod file;

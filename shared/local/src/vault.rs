@@ -157,7 +157,7 @@ impl Vault for FileVault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::SystemClock;
+    use ozma_app::clock::SystemClock;
 
     struct World {
         files: tempfile::TempDir,

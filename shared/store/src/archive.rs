@@ -161,8 +161,7 @@ impl fmt::Display for ArchiveKey<'_> {
 
 /// The day a run was accepted, in UTC: its id tells.
 fn date(run: RunId) -> String {
-    let at = i64::try_from(run.unix_ms()).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    at.unwrap_or_default().strftime("%Y-%m-%d").to_string()
+    run.accepted_at().strftime("%Y-%m-%d").to_string()
 }
 
 #[cfg(test)]

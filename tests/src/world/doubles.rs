@@ -99,7 +99,7 @@ impl Launcher for LauncherDouble {
 
     async fn status(&self, execution: ExecutionId) -> Result<ContainerStatus, PortError> {
         let alive = lock(&self.alive).contains(&execution);
-        Ok(if alive { ContainerStatus::Alive } else { ContainerStatus::Gone { reason: None } })
+        Ok(if alive { ContainerStatus::Alive } else { ContainerStatus::Gone { end: None } })
     }
 
     async fn list(&self) -> Result<Vec<ExecutionId>, PortError> {

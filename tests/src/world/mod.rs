@@ -11,6 +11,7 @@ use ozma_app::ports::QueueMessage;
 use ozma_app::{App, Settings, complete, dispatch, executions};
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::{ExecutionId, RunId, TeamId};
+use ozma_domain::limits;
 use ozma_domain::outcome::Outcome;
 use ozma_domain::plan::Plan;
 use ozma_domain::protocol::{Assignment, Claim, Report};
@@ -66,6 +67,7 @@ impl World {
             settings: Arc::new(Settings {
                 heartbeat_seconds: 15,
                 lease_seconds: 60,
+                start_seconds: limits::START_SECONDS,
                 relaunch_seconds: 3,
                 claim_key: SecretString::from("claim key"),
                 signing_seed: [9; 32],

@@ -316,7 +316,7 @@ async fn make(world: &World, spec: &Spec, at: usize, runs: &[RunId], environment
     // This run alone; the others stay where they are.
     let queued = world.run(run).await;
     let slot = u16::try_from(at).expect("few runs");
-    let pending = queued.dispatched(slot, world.now(), 3_600).expect("it is queued");
+    let pending = queued.dispatched(slot, world.now(), 3_600, 600).expect("it is queued");
     let _ = world.app.store.take_slot(&queued, &pending, slot).await.expect("a store");
     let agent = world.agent(run).await;
     let report = async |outcome: Outcome| {
@@ -423,7 +423,7 @@ async fn step(world: &World, id: RunId, at: usize, by: Move) {
     let written = match run.state {
         state if state.is_terminal() => return,
         RunState::Queued if !by.cancel => {
-            let pending = run.dispatched(slot, now, 3_600).expect("it is queued");
+            let pending = run.dispatched(slot, now, 3_600, 600).expect("it is queued");
             store.take_slot(&run, &pending, slot).await
         }
         _ if by.cancel => {

@@ -18,7 +18,9 @@ use crate::body::Body;
 use crate::error::ApiError;
 use crate::path::Path;
 use crate::query::Pairs;
-use crate::wire::{Deleted, Environment, EnvironmentConfig, EnvironmentList, GithubRepo, LastTask, Problem};
+use crate::wire::{
+    AwsProvider, Deleted, Environment, EnvironmentConfig, EnvironmentList, GithubRepo, LastTask, Problem, Providers,
+};
 
 /// Runs looked at, newest first, for the last one in each environment.
 const LATEST_RUNS: usize = 100;
@@ -135,8 +137,9 @@ fn config(wire: EnvironmentConfig) -> Result<domain::EnvironmentConfig, ApiError
         let detail = format!("{field}: not supported by this version");
         Err(ApiError::new(ErrorCode::OperationNotSupported, detail))
     };
-    if wire.providers.is_some_and(|providers| !providers.is_empty()) {
-        return unsupported("providers");
+    let providers = wire.providers.unwrap_or_default();
+    if providers.gcp.is_some_and(|gcp| !gcp.is_empty()) {
+        return unsupported("providers.gcp");
     }
     if wire.failure_session_retention_minutes.is_some() {
         return unsupported("failure_session_retention_minutes");
@@ -161,6 +164,9 @@ fn config(wire: EnvironmentConfig) -> Result<domain::EnvironmentConfig, ApiError
         variables: wire.variables.unwrap_or_default(),
         secrets: wire.secrets.unwrap_or_default(),
         network: wire.network.unwrap_or_default(),
+        capacity: wire.capacity.unwrap_or_default(),
+        secret_references: wire.secret_references.unwrap_or_default(),
+        aws_role: providers.aws.map(|aws| aws.role_arn),
     })
 }
 
@@ -173,7 +179,8 @@ fn answer(environment: domain::Environment, latest: &[RunPair]) -> Environment {
         .filter_map(|repository| repository.url.github())
         .map(|(owner, repo)| GithubRepo { owner: owner.to_owned(), repo: repo.to_owned() })
         .collect();
-    let domain::EnvironmentConfig { variables, secrets, network, .. } = environment.config;
+    let domain::EnvironmentConfig { variables, secrets, network, capacity, secret_references, aws_role, .. } =
+        environment.config;
     Environment {
         uid: environment.uid,
         config: EnvironmentConfig {
@@ -182,12 +189,14 @@ fn answer(environment: domain::Environment, latest: &[RunPair]) -> Environment {
             docker_image,
             github_repos: Some(github),
             setup_commands: Some(setup_commands),
-            providers: None,
+            providers: aws_role.map(|role_arn| Providers { aws: Some(AwsProvider { role_arn }), gcp: None }),
             failure_session_retention_minutes: None,
             repositories: Some(repositories.into_iter().map(Into::into).collect()),
             variables: Some(variables),
             secrets: Some(secrets),
             network: Some(network),
+            capacity: Some(capacity),
+            secret_references: Some(secret_references),
         },
         last_updated: environment.last_updated,
         setup_failed: last.is_some_and(|pair| {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use ozma_domain::environment::Network;
+use ozma_domain::aws::{RoleArn, SecretReference};
+use ozma_domain::environment::{Capacity, Network};
 use ozma_domain::id::{EnvironmentId, RunId, SecretName};
 use ozma_domain::state::RunState;
 use serde::{Deserialize, Serialize};
@@ -55,8 +56,7 @@ pub struct EnvironmentConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub setup_commands: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub providers: Option<Map<String, Value>>,
+    pub providers: Option<Providers>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 60)]
     pub failure_session_retention_minutes: Option<u32>,
@@ -72,6 +72,31 @@ pub struct EnvironmentConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "full")]
     pub network: Option<Network>,
+    /// `on_demand`, the default, or `spot`: cheaper machines that may be taken away, where a cloud has some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "on_demand")]
+    pub capacity: Option<Capacity>,
+    /// Variables whose values are secrets of Secrets Manager or parameters of Systems Manager, by ARN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    pub secret_references: Option<BTreeMap<SecretName, SecretReference>>,
+}
+
+/// `providers`: how a task signs in to a cloud.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Providers {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aws: Option<AwsProvider>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub gcp: Option<Map<String, Value>>,
+}
+
+/// The task acts as this role, in sessions named after the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AwsProvider {
+    #[schema(value_type = String, example = "arn:aws:iam::123456789012:role/agents")]
+    pub role_arn: RoleArn,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

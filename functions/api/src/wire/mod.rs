@@ -21,7 +21,9 @@ pub mod whoami;
 pub use agent_config::{AgentConfig, Harness, McpServer};
 pub use audit::{AuditIndex, AuditSegment};
 pub use create_run::{Attachment, CreateRunRequest, FollowupRequest, Image, RunCreated};
-pub use environment::{Deleted, Environment, EnvironmentConfig, EnvironmentList, GithubRepo, LastTask};
+pub use environment::{
+    AwsProvider, Deleted, Environment, EnvironmentConfig, EnvironmentList, GithubRepo, LastTask, Providers,
+};
 pub use health::Health;
 pub use problem::Problem;
 pub use profile::{Scope, UserProfile};

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use ozma_domain::environment::EnvironmentConfig;
+use ozma_domain::failure::FailureClass;
 use ozma_domain::id::ExecutionId;
 use ozma_domain::lifecycle::Claiming;
 use ozma_domain::mask::Masker;
+use ozma_domain::outcome::Outcome;
 use ozma_domain::protocol::{Assignment, Claim};
 use ozma_domain::run::{Isolation, Prompt, Run, RunRequest};
 use ozma_domain::token::{ExecutionToken, claim_token, same};
@@ -15,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::ExecutionError;
 use crate::App;
 use crate::launch::environment_of;
+use crate::metrics;
 use crate::ports::PortError;
 use crate::settle::settle;
 
@@ -48,10 +51,21 @@ pub async fn claim(app: &App, execution: ExecutionId, claim: &Claim) -> Result<A
         }
     };
     let secrets = secrets(app, &run, &environment).await?;
+    if let Some((name, reference)) =
+        environment.secret_references.iter().find(|(name, _)| !secrets.contains_key(name.as_str()))
+    {
+        let message = format!(
+            "{name}: {reference} could not be read. On AWS the stack's parameters name what may be read \
+             (ReadableSecretArns, ReadableParameterArns); on a laptop there is no account to read from"
+        );
+        settle(app, execution, &Outcome::failed(FailureClass::SecretMissing, message), Some(0)).await?;
+        return Err(stale());
+    }
     app.maskers.keep(execution, Masker::new(secrets.values()));
-    tracing::info!(run.id = %run.run_id, execution = %execution, "claimed");
+    tracing::info!(run.id = %run.run_id, execution = %execution, trace_id = run.run_id.trace_id(), "claimed");
     let plan = app.plan(&run.team).await?;
     let current = run.execution.as_ref().ok_or_else(stale)?;
+    metrics::stage("Start", &run, current.dispatched_at, current.claimed_at.unwrap_or(current.dispatched_at));
     Ok(Assignment {
         run_id: run.run_id,
         execution_id: execution,
@@ -69,6 +83,7 @@ pub async fn claim(app: &App, execution: ExecutionId, claim: &Claim) -> Result<A
         heartbeat_seconds: u64::try_from(app.settings.heartbeat_seconds).unwrap_or(1),
         lease_seconds: u64::try_from(app.settings.lease_seconds).unwrap_or(1),
         watched: run.watched_until.is_some_and(|until| until > app.now()),
+        aws_role: environment.aws_role.is_some(),
     })
 }
 
@@ -97,6 +112,11 @@ async fn secrets(
     for name in &environment.secrets {
         // Checked at launch; one deleted in between is missing to the task, not to us.
         if let Some(value) = app.vault.get(&run.team, name).await? {
+            secrets.insert(name.to_string(), value);
+        }
+    }
+    for (name, reference) in &environment.secret_references {
+        if let Some(value) = app.vault.get_reference(reference).await? {
             secrets.insert(name.to_string(), value);
         }
     }

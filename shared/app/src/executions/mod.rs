@@ -2,6 +2,7 @@
 //! fenced: an execution that is not its run's current one is stale, and its agent must stop.
 
 mod claim;
+mod credentials;
 mod finish;
 mod record;
 
@@ -13,10 +14,12 @@ use ozma_domain::token::{ExecutionToken, InvalidToken};
 use ozma_store::{StoreError, Written};
 
 pub use claim::claim;
+pub use credentials::aws_credentials;
 pub use finish::finish;
 pub use record::{output, segment};
 
 use crate::App;
+use crate::metrics;
 use crate::ports::PortError;
 use crate::settle::SettleError;
 
@@ -38,6 +41,9 @@ pub enum ExecutionError {
     Conflict(u32),
     #[error("{0}")]
     Malformed(String),
+    /// 404: there are no credentials to be had.
+    #[error("{0}")]
+    NoRole(String),
     #[error("more than {limit} bytes")]
     TooLarge { limit: usize },
     #[error("the store did not answer")]
@@ -54,6 +60,8 @@ pub async fn start(app: &App, execution: ExecutionId, token: &str) -> Result<Rep
         let run = authorize(app, execution, token).await?;
         let Some(started) = run.started(app.now(), app.settings.lease_seconds) else { return Ok(reply(app, &run)) };
         if app.store.update_run_row(&run, &started).await? == Written::Now {
+            let claimed_at = started.execution.as_ref().and_then(|current| current.claimed_at);
+            metrics::stage("Prepare", &started, claimed_at.unwrap_or(started.updated_at), started.updated_at);
             return Ok(reply(app, &started));
         }
     }

@@ -16,6 +16,12 @@ pub fn digest(bytes: &[u8]) -> Digest {
     Digest(Sha256::digest(bytes).into())
 }
 
+impl Digest {
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 /// The end of a chain, to which the next line is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chain {

@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ozma_app::ports::{ContainerStatus, LaunchRequest, Launched, Launcher, PortError};
+use ozma_app::ports::{ContainerEnd, ContainerStatus, LaunchRequest, Launched, Launcher, PortError};
 use ozma_domain::environment::Network;
 use ozma_domain::id::{ExecutionId, TeamId};
 use ozma_domain::limits::FINALISE_SECONDS;
@@ -437,7 +437,7 @@ impl Launcher for LocalLauncher {
             return Ok(ContainerStatus::Alive);
         }
         let ended = Record::read(&self.supervisor.folder(execution)).and_then(|record| record.ended);
-        Ok(ContainerStatus::Gone { reason: ended.and_then(|ended| ended.reason) })
+        Ok(ContainerStatus::Gone { end: ended.and_then(|ended| ended.reason).map(ContainerEnd::from) })
     }
 
     async fn list(&self) -> Result<Vec<ExecutionId>, PortError> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ozma_app::ports::{LaunchRequest, Launched, Launcher};
-use ozma_domain::environment::Network;
+use ozma_domain::environment::{Capacity, Network};
 use ozma_domain::id::{ExecutionId, RunId};
 use ozma_domain::plan::Plan;
 use ozma_domain::run::Isolation;
@@ -134,6 +134,7 @@ pub(crate) fn request(execution: ExecutionId, slot: u16) -> LaunchRequest {
         image: None,
         repositories: Vec::new(),
         network: Network::Full,
+        capacity: Capacity::OnDemand,
         claim_token: "token-once".to_owned().into(),
     }
 }

@@ -231,7 +231,10 @@ async fn an_image_is_pulled_and_its_container_confined() {
     assert!(engine.container(&name).is_none());
     assert_eq!(bench.log(request.execution), "words\n");
     let reason = Some("exit code 3".to_owned());
-    assert_eq!(launcher.status(request.execution).await.unwrap(), ContainerStatus::Gone { reason });
+    assert_eq!(
+        launcher.status(request.execution).await.unwrap(),
+        ContainerStatus::Gone { end: reason.map(ozma_app::ports::ContainerEnd::from) }
+    );
 }
 
 #[tokio::test]

@@ -259,7 +259,10 @@ async fn stopping_reaches_the_agent_itself() {
         assert_eq!(bench.exit().await, (execution, Some("exit code 0".to_owned())));
         assert_eq!(bench.log(execution), "ready\nfinalised\n");
         let reason = Some("exit code 0".to_owned());
-        assert_eq!(launcher.status(execution).await.unwrap(), ContainerStatus::Gone { reason });
+        assert_eq!(
+            launcher.status(execution).await.unwrap(),
+            ContainerStatus::Gone { end: reason.map(ozma_app::ports::ContainerEnd::from) }
+        );
         assert_eq!(launcher.list().await.unwrap(), []);
         launcher.stop(execution).await.unwrap();
     }
@@ -391,7 +394,10 @@ async fn an_end_that_nobody_saw_is_told_later() {
         let again = bench.launcher();
         again.adopt().await;
         let reason = Some(expected.to_owned());
-        assert_eq!(again.status(execution).await.unwrap(), ContainerStatus::Gone { reason });
+        assert_eq!(
+            again.status(execution).await.unwrap(),
+            ContainerStatus::Gone { end: reason.map(ozma_app::ports::ContainerEnd::from) }
+        );
         assert!(tokio::time::timeout(Duration::from_millis(100), bench.exit()).await.is_err());
     }
 }

@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use ozma_app::clock::SystemClock;
 use ozma_app::ports::Clock;
-use ozma_local::clock::SystemClock;
 
 use crate::report;
 

@@ -195,6 +195,7 @@ async fn world(plan: &str) -> World {
     world.app.settings = Arc::new(Settings {
         heartbeat_seconds: 300,
         lease_seconds: 900,
+        start_seconds: ozma_domain::limits::START_SECONDS,
         relaunch_seconds: 60,
         claim_key: SecretString::from("claim key"),
         signing_seed: [9; 32],

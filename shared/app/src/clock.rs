@@ -1,7 +1,8 @@
 //! The time of day and chance, from the operating system.
 
 use jiff::Timestamp;
-use ozma_app::ports::Clock;
+
+use crate::ports::Clock;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;

@@ -1,0 +1,33 @@
+//! What an installation starts with: a team with its plan, and the key of its owner.
+
+use ozma_app::ports::Clock;
+use ozma_domain::id::TeamId;
+use ozma_domain::plan::Plan;
+use ozma_domain::token::ApiKey;
+use ozma_store::{ApiKeyRow, Store, StoreError, TeamRow};
+
+/// Makes what is missing. What is there already stays, but for the plan where one is `asked` for.
+pub(crate) async fn seed(
+    store: &Store,
+    team: &TeamId,
+    asked: Option<Plan>,
+    admin_key: &ApiKey,
+    clock: &dyn Clock,
+) -> Result<Plan, StoreError> {
+    let existing = store.team(team).await?;
+    let plan = match (asked, &existing) {
+        (Some(plan), _) => plan,
+        (None, Some(row)) => row.plan.clone(),
+        (None, None) => Plan::named("free").expect("a plan that comes with Ozma"),
+    };
+    if existing.as_ref().is_none_or(|row| row.plan != plan) {
+        let swept_until = existing.and_then(|row| row.swept_until);
+        store.put_team(&TeamRow { team: team.clone(), plan: plan.clone(), swept_until }).await?;
+    }
+    let hash = admin_key.hash();
+    if store.api_key(&hash).await?.is_none() {
+        let row = ApiKeyRow { team: team.clone(), name: "admin".to_owned(), created_at: clock.now() };
+        store.put_api_key(&hash, &row).await?;
+    }
+    Ok(plan)
+}
