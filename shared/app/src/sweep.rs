@@ -1,6 +1,8 @@
 //! The sweep: the safety net, not the engine. It takes no input, may run at any time and any number of times, and counts
 //! what it repairs, which should be nothing.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use ozma_domain::failure::FailureClass;
 use ozma_domain::id::{ExecutionId, TeamId};
@@ -73,7 +75,12 @@ pub enum SweepError {
 /// `awake_since` is when the control plane began to listen without a pause: while it was down or asleep no agent could
 /// renew its lease, so leases count from then at the earliest.
 pub async fn sweep(app: &App, awake_since: Timestamp) -> Result<Repairs, SweepError> {
-    let mut round = Round { app, awake_since, repairs: Repairs::default(), first_error: None };
+    let mut round = Round { app, awake_since, alive: BTreeSet::new(), repairs: Repairs::default(), first_error: None };
+    // One question about all instead of one about each: a cloud answers few of them a second.
+    match app.launcher.list().await {
+        Ok(alive) => round.alive = alive.into_iter().collect(),
+        Err(err) => round.note("the list of containers", Err(err.into())),
+    }
     for team in app.store.teams().await? {
         let swept = round.team(&team).await;
         round.note("a team", swept);
@@ -87,6 +94,8 @@ pub async fn sweep(app: &App, awake_since: Timestamp) -> Result<Repairs, SweepEr
 struct Round<'a> {
     app: &'a App,
     awake_since: Timestamp,
+    /// The executions whose container existed when the round began.
+    alive: BTreeSet<ExecutionId>,
     repairs: Repairs,
     first_error: Option<SweepError>,
 }
@@ -101,7 +110,7 @@ impl Round<'_> {
 
     async fn team(&mut self, row: &TeamRow) -> Result<(), SweepError> {
         for slot in self.app.store.taken_slots(&row.team).await? {
-            let swept = sweep_slot(self.app, self.awake_since, &row.team, &slot, &mut self.repairs).await;
+            let swept = self.slot(&row.team, &slot).await;
             self.note("a slot", swept);
         }
         let drained = drain(self.app, &row.team).await.map(|started| self.repairs.started += started);
@@ -110,6 +119,54 @@ impl Round<'_> {
             metrics::seconds("OldestQueued", &row.team, oldest.run_id.accepted_at(), self.app.now());
         }
         self.ends(row).await
+    }
+
+    async fn slot(&mut self, team: &TeamId, slot: &SlotRow) -> Result<(), SweepError> {
+        let app = self.app;
+        let execution = slot.execution_id();
+        let Some(run) = app.store.run(slot.run_id).await? else { return Ok(()) };
+        let Some(current) = run.execution.as_ref().filter(|_| run.is_current(execution)) else { return Ok(()) };
+        let now = app.now();
+        let alive = if self.alive.contains(&execution) {
+            ContainerStatus::Alive
+        } else {
+            app.launcher.status(execution).await?
+        };
+        let age = now.duration_since(current.dispatched_at);
+        let relaunch_after = SignedDuration::from_secs(app.settings.relaunch_seconds);
+
+        if run.state.is_terminal() {
+            // Cancelled: its container goes, then its slot.
+            match alive {
+                ContainerStatus::Alive => app.launcher.stop(execution).await?,
+                // Its launch may still be on its way.
+                ContainerStatus::Gone { end: None } if age <= relaunch_after => {}
+                ContainerStatus::Gone { end } => {
+                    self.repairs.ended += usize::from(is_now(container_gone(app, execution, end.as_ref()).await?));
+                }
+            }
+            return Ok(());
+        }
+        if let ContainerStatus::Gone { end } = alive {
+            if run.state == RunState::Pending && end.is_none() && now < current.lease_until {
+                if age > relaunch_after {
+                    relaunch(app, team, &run).await?;
+                    self.repairs.relaunched += 1;
+                }
+            } else if age > relaunch_after {
+                self.repairs.ended += usize::from(is_now(container_gone(app, execution, end.as_ref()).await?));
+            }
+            return Ok(());
+        }
+        if let Some((since, failure)) = overdue(app, &run, self.awake_since) {
+            app.launcher.stop(execution).await?;
+            // Its end is told when the container is gone, so that two of one run are never alive at once. A container that
+            // does not go is given up: its agent is fenced off.
+            if now >= after(since, STOP_SECONDS) {
+                self.repairs.ended += usize::from(is_now(settle(app, execution, &failure, None).await?));
+            }
+        }
+        Ok(())
     }
 
     /// Seals and publishes what was not, and moves the mark up to which all is done.
@@ -147,7 +204,7 @@ impl Round<'_> {
     }
 
     async fn containers(&mut self) -> Result<(), SweepError> {
-        for execution in self.app.launcher.list().await? {
+        for execution in std::mem::take(&mut self.alive) {
             if !owns(self.app, execution).await? {
                 self.app.launcher.stop(execution).await?;
                 self.repairs.stopped += 1;
@@ -155,55 +212,6 @@ impl Round<'_> {
         }
         Ok(())
     }
-}
-
-async fn sweep_slot(
-    app: &App,
-    awake_since: Timestamp,
-    team: &TeamId,
-    slot: &SlotRow,
-    repairs: &mut Repairs,
-) -> Result<(), SweepError> {
-    let execution = slot.execution_id();
-    let Some(run) = app.store.run(slot.run_id).await? else { return Ok(()) };
-    let Some(current) = run.execution.as_ref().filter(|_| run.is_current(execution)) else { return Ok(()) };
-    let now = app.now();
-    let alive = app.launcher.status(execution).await?;
-    let age = now.duration_since(current.dispatched_at);
-    let relaunch_after = SignedDuration::from_secs(app.settings.relaunch_seconds);
-
-    if run.state.is_terminal() {
-        // Cancelled: its container goes, then its slot.
-        match alive {
-            ContainerStatus::Alive => app.launcher.stop(execution).await?,
-            // Its launch may still be on its way.
-            ContainerStatus::Gone { end: None } if age <= relaunch_after => {}
-            ContainerStatus::Gone { end } => {
-                repairs.ended += usize::from(is_now(container_gone(app, execution, end.as_ref()).await?));
-            }
-        }
-        return Ok(());
-    }
-    if let ContainerStatus::Gone { end } = alive {
-        if run.state == RunState::Pending && end.is_none() && now < current.lease_until {
-            if age > relaunch_after {
-                relaunch(app, team, &run).await?;
-                repairs.relaunched += 1;
-            }
-        } else if age > relaunch_after {
-            repairs.ended += usize::from(is_now(container_gone(app, execution, end.as_ref()).await?));
-        }
-        return Ok(());
-    }
-    if let Some((since, failure)) = overdue(app, &run, awake_since) {
-        app.launcher.stop(execution).await?;
-        // Its end is told when the container is gone, so that two of one run are never alive at once. A container that
-        // does not go is given up: its agent is fenced off.
-        if now >= after(since, STOP_SECONDS) {
-            repairs.ended += usize::from(is_now(settle(app, execution, &failure, None).await?));
-        }
-    }
-    Ok(())
 }
 
 /// Why a live execution has to end, and since when, if it has to.
