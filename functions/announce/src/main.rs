@@ -12,7 +12,7 @@ use ozma_boot::aws::{self, each_record};
 fn main() -> ExitCode {
     aws::run(async |aws| {
         let settings = Settings { signing_seed: aws.signing_seed().await?, ..aws.settings()? };
-        let app = App { bus: aws.bus()?, settings: Arc::new(settings), ..aws.app()? };
+        let app = App { archive: aws.archive()?, bus: aws.bus()?, settings: Arc::new(settings), ..aws.app()? };
         let parking = aws.parking()?;
         lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| {
             let handled =

@@ -8,7 +8,13 @@ use ozma_boot::aws;
 
 fn main() -> ExitCode {
     aws::run(async |aws| {
-        let app = App { launcher: aws.launcher()?, vault: aws.vault()?, ..aws.app()? };
+        let app = App {
+            archive: aws.archive()?,
+            queue: aws.queue()?,
+            launcher: aws.launcher()?,
+            vault: aws.vault()?,
+            ..aws.app()?
+        };
         lambda_http::run(ozma_api::router(Arc::new(app))).await
     })
 }

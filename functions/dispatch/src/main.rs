@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     aws::run(async |aws| {
         let settings = Settings { claim_key: aws.claim_key().await?, ..aws.settings()? };
         let app = App {
+            queue: aws.queue()?,
             launcher: aws.launcher()?,
             timer: aws.timer()?,
             vault: aws.vault()?,

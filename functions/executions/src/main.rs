@@ -9,7 +9,14 @@ use ozma_boot::aws;
 fn main() -> ExitCode {
     aws::run(async |aws| {
         let settings = Settings { claim_key: aws.claim_key().await?, ..aws.settings()? };
-        let app = App { timer: aws.timer()?, vault: aws.vault()?, settings: Arc::new(settings), ..aws.app()? };
+        let app = App {
+            archive: aws.archive()?,
+            queue: aws.queue()?,
+            timer: aws.timer()?,
+            vault: aws.vault()?,
+            settings: Arc::new(settings),
+            ..aws.app()?
+        };
         lambda_http::run(ozma_executions::router(Arc::new(app))).await
     })
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 fn main() -> ExitCode {
     aws::run(async |aws| {
-        let app = App { timer: aws.timer()?, ..aws.app()? };
+        let app = App { queue: aws.queue()?, timer: aws.timer()?, ..aws.app()? };
         let parking = aws.parking()?;
         lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
             handler::handle(&app, &parking, &event.payload).await.map_err(lambda_runtime::Error::from)

@@ -16,6 +16,8 @@ fn main() -> ExitCode {
         let settings =
             Settings { claim_key: aws.claim_key().await?, signing_seed: aws.signing_seed().await?, ..aws.settings()? };
         let app = App {
+            archive: aws.archive()?,
+            queue: aws.queue()?,
             launcher: aws.launcher()?,
             timer: aws.timer()?,
             bus: aws.bus()?,

@@ -116,7 +116,7 @@ impl Round<'_> {
         let drained = drain(self.app, &row.team).await.map(|started| self.repairs.started += started);
         self.note("a queue", drained.map_err(SweepError::from));
         if let Some(oldest) = self.app.store.queue_head(&row.team, self.app.now(), 1).await?.first() {
-            metrics::seconds("OldestQueued", &row.team, oldest.run_id.accepted_at(), self.app.now());
+            metrics::seconds("OldestQueuedSeconds", &row.team, oldest.run_id.accepted_at(), self.app.now());
         }
         self.ends(row).await
     }

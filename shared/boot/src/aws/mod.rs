@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use ozma_app::clock::SystemClock;
-use ozma_app::ports::{Launcher, PortError, Timer, Vault};
+use ozma_app::ports::{Launcher, PortError, Queue, Timer, Vault};
 use ozma_app::{App, Settings};
 use ozma_aws::bus::EventBridgeBus;
 pub use ozma_aws::launcher::stopped::Task;
@@ -106,15 +106,13 @@ where
 }
 
 impl Aws {
-    /// Table, archive, queue and clock. What a function has beyond, it adds; the rest answers that it is not there.
+    /// Table and clock. What a function has beyond, it adds; the rest answers that it is not there.
     pub fn app(&self) -> Result<App, StartError> {
         let table = self.variables.required("OZ_TABLE")?;
-        // Functions without rights on the archive have no variable for it, and no use of it.
-        let bucket = self.variables.optional("OZ_ARCHIVE_BUCKET").unwrap_or_default();
         Ok(App {
             store: Store::new(aws_sdk_dynamodb::Client::new(&self.sdk), table),
-            archive: Archive::new(self.s3(), bucket),
-            queue: Arc::new(self.sqs()?),
+            archive: Archive::new(self.s3(), "no-archive-is-wired"),
+            queue: Arc::new(Unwired),
             timer: Arc::new(Unwired),
             launcher: Arc::new(Unwired),
             bus: Arc::new(Unwired),
@@ -127,11 +125,13 @@ impl Aws {
 
     /// Without keys: [`Aws::secret`] reads those that the function has.
     pub fn settings(&self) -> Result<Settings, StartError> {
+        let start_seconds = self.variables.parsed_or("OZ_START_SECONDS", limits::START_SECONDS)?;
         Ok(Settings {
             heartbeat_seconds: HEARTBEAT_SECONDS,
             lease_seconds: LEASE_SECONDS,
-            start_seconds: self.variables.parsed_or("OZ_START_SECONDS", limits::START_SECONDS)?,
-            relaunch_seconds: RELAUNCH_SECONDS,
+            start_seconds,
+            // There is no waiting for a launch that is given up before.
+            relaunch_seconds: RELAUNCH_SECONDS.min(start_seconds),
             claim_key: SecretString::default(),
             signing_seed: [0; 32],
             billed: true,
@@ -146,6 +146,14 @@ impl Aws {
     pub async fn signing_seed(&self) -> Result<[u8; 32], StartError> {
         let text = self.secret("OZ_AUDIT_SEED_SECRET").await?;
         Ok(*digest(text.expose_secret().as_bytes()).bytes())
+    }
+
+    pub fn archive(&self) -> Result<Archive, StartError> {
+        Ok(Archive::new(self.s3(), self.variables.required("OZ_ARCHIVE_BUCKET")?))
+    }
+
+    pub fn queue(&self) -> Result<Arc<dyn Queue>, StartError> {
+        Ok(Arc::new(self.sqs()?))
     }
 
     pub fn launcher(&self) -> Result<Arc<dyn Launcher>, StartError> {
