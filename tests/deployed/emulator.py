@@ -3,6 +3,7 @@
 import collections
 import http.client
 import http.server
+import json
 import os
 import re
 import signal
@@ -110,6 +111,17 @@ class Gate(socketserver.ThreadingMixIn, http.server.HTTPServer):
         pass
 
 
+def as_ecs_spells(content):
+    """The emulator keeps nested fields of a task definition as CloudFormation spells them; ECS begins them in lower case."""
+
+    def spelled(value):
+        if isinstance(value, dict):
+            return {name[:1].lower() + name[1:]: spelled(inner) for name, inner in value.items()}
+        return [spelled(inner) for inner in value] if isinstance(value, list) else value
+
+    return json.dumps(spelled(json.loads(content))).encode()
+
+
 class Passing(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -129,6 +141,8 @@ class Passing(http.server.BaseHTTPRequestHandler):
             headers = [("content-type", "application/x-amz-json-1.1")]
         else:
             status, headers, content = self.upstream(body)
+            if call.endswith(".DescribeTaskDefinition"):
+                content = as_ecs_spells(content)
         self.send_response(status)
         for name, value in headers:
             if name.lower() not in ("transfer-encoding", "connection", "content-length", "date", "server"):
@@ -167,7 +181,8 @@ class Passing(http.server.BaseHTTPRequestHandler):
         if self.server.host:
             path = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}(-\d+)?", "{}", path)
             path = re.sub(r"/(segments|outputs)/\d+(/\d+)?", r"/\1/{}", path)
-            return f"{self.command} {re.sub('(webhooks)/[^/]+', '\\1/{}', path) if 'webhooks' in path else path}"
+            path = re.sub(r"/webhooks/[^/]+", "/webhooks/{}", path)
+            return f"{self.command} {path}"
         if self.headers.get("authorization", "").find("/s3/") > 0:
             kind = path.strip("/").split("/")[1:2]
             return f"S3.{self.command} {kind[0] if kind else ''}".strip()

@@ -222,6 +222,21 @@ class World:
         pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.output["ArchiveBucket"])
         return sorted(item["Key"] for page in pages for item in page.get("Contents", []) if f"run={run}" in item["Key"])
 
+    def logs(self, function):
+        """What a function has logged, a line each."""
+        client, group = self.client("logs"), f"/aws/lambda/{self.stack}-{function}"
+        try:
+            pages = client.get_paginator("filter_log_events").paginate(logGroupName=group)
+            return [event["message"] for page in pages for event in page["events"]]
+        except client.exceptions.ResourceNotFoundException:
+            return []
+
+    def print_errors(self):
+        for function in FUNCTIONS:
+            for line in self.logs(function)[-400:]:
+                if '"ERROR"' in line or "panicked" in line:
+                    print(f"    {function}: {line.strip()[:600]}", flush=True)
+
     def quiet(self):
         """Nothing is held, nothing runs, nothing is parked or dead, and the sweep has nothing to do."""
         wait_until(lambda: f"no slot is held: {self.slots()}", lambda: not self.slots())
