@@ -214,7 +214,11 @@ async fn prepare(agent: Arc<Agent>) -> Result<(Programs, Variables, Baseline), E
     }
     harness::harness(agent.assignment.harness)?;
     let programs = preflight(&agent)?;
-    let variables = variables::of_task(&agent.assignment, &agent.workspace, &agent.config.path, &programs.bash);
+    if !programs.is_bash() {
+        let text = format!("this image has no bash; scripts are run by {}", programs.shell.display());
+        agent.recorder.record(Record::Notice { text }).await;
+    }
+    let variables = variables::of_task(&agent, &programs.shell);
     if let Some(name) = variables::invalid(&variables) {
         let message =
             format!("the variable \"{}\" has a name or a value that no process can be given", text::one_line(name));

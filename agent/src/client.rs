@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::config::ControlUrl;
+use crate::network;
 use crate::stop::{Stop, Stopper};
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -37,6 +38,8 @@ pub(crate) struct Client {
     /// `…/executions/<id>`.
     base: String,
     token: ExecutionToken,
+    /// See [`trace_parent`].
+    trace_parent: String,
     lease: Mutex<Lease>,
     heard: Heard,
 }
@@ -76,16 +79,12 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .pool_idle_timeout(Duration::from_secs(30))
             .user_agent(concat!("ozma-agent/", env!("CARGO_PKG_VERSION")));
-        let (builder, origin) = match control {
-            ControlUrl::Http(url) if url.starts_with("https://") => (builder, url.as_str()),
-            // Loading the machine's certificates costs time and memory that a plain connection does not need.
-            ControlUrl::Http(url) => (builder.tls_certs_only([]), url.as_str()),
-            ControlUrl::Unix(path) => (builder.tls_certs_only([]).unix_socket(path.as_path()), "http://localhost"),
-        };
+        let (builder, origin) = network::towards(control, builder);
         Ok(Self {
             http: builder.build()?,
             base: format!("{origin}/executions/{execution}"),
             token,
+            trace_parent: trace_parent(execution),
             lease: Mutex::new(Lease { answered_at: Instant::now(), length: patience }),
             heard,
         })
@@ -122,6 +121,11 @@ impl Client {
 
     pub(crate) async fn finish(&self, report: &Report) -> Result<(), CallError> {
         self.told(Method::POST, "finish", Body::Json(to_json(report))).await
+    }
+
+    /// What the task hands on, so that its traces join the run's.
+    pub(crate) fn trace_parent(&self) -> &str {
+        &self.trace_parent
     }
 
     pub(crate) fn watched(&self) -> watch::Receiver<bool> {
@@ -214,6 +218,7 @@ impl Client {
         timeout: Duration,
     ) -> Result<(StatusCode, Bytes), reqwest::Error> {
         let mut request = self.http.request(method.clone(), format!("{}/{path}", self.base)).timeout(timeout);
+        request = request.header("traceparent", &self.trace_parent);
         if authorized {
             request = request.bearer_auth(self.token.expose());
         }
@@ -230,6 +235,16 @@ impl Client {
 /// An answer that another try does not change.
 fn is_refusal(status: StatusCode) -> bool {
     !(status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT))
+}
+
+/// The agent as a span of the run's trace (W3C Trace Context). The trace's id is the run's, so that every trace from the
+/// trigger to the task can be found by the run.
+fn trace_parent(execution: ExecutionId) -> String {
+    let mut span = [0; 8];
+    // Without randomness there is a span nevertheless; all zeros would be none.
+    let _ = getrandom::fill(&mut span);
+    span[7] |= 1;
+    format!("00-{}-{}-01", execution.run.to_string().replace('-', ""), hex::encode(span))
 }
 
 fn name(method: &Method, path: &str) -> String {
@@ -260,6 +275,14 @@ mod tests {
             .filter(|code| is_refusal(StatusCode::from_u16(*code).unwrap()))
             .collect();
         assert_eq!(refusals, [400, 401, 404, 413]);
+    }
+
+    #[test]
+    fn a_trace_has_the_id_of_its_run() {
+        let execution: ExecutionId = "019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f10-2".parse().unwrap();
+        let parent = trace_parent(execution);
+        assert!(parent.starts_with("00-019aa5e27c1f7d3e9a510c6f2f9b8f10-"), "{parent}");
+        assert_eq!(parent.split('-').map(str::len).collect::<Vec<_>>(), [2, 32, 16, 2]);
     }
 
     #[test]

@@ -143,6 +143,11 @@ impl Cloner<'_> {
             Complaint::NoSsh => {
                 format!("{url} needs ssh, which this image has not; use an https:// address or another image")
             }
+            Complaint::NoUser => {
+                format!(
+                    "{url} needs ssh, which this image's user cannot use; add the user to /etc/passwd, or use https://"
+                )
+            }
             Complaint::Other => format!("{url} could not be cloned: {}", last_complaint(finished)),
         };
         (FailureClass::SetupFailed, message)
@@ -215,7 +220,7 @@ fn clash(repositories: &[Repository]) -> Option<String> {
 /// What the git processes of the clones see, and no other process does.
 fn variables(agent: &Agent, key: Option<&SshKey>) -> Variables {
     let assignment = &agent.assignment;
-    let mut variables = variables::base(&agent.workspace, &agent.config.path);
+    let mut variables = variables::base(agent);
     // A proxy, or a certificate authority of one's own.
     variables.extend(assignment.variables.clone());
     let hosts = git::hosts(&assignment.repositories);

@@ -268,6 +268,12 @@ fn cannot_start(spec: &Spec<'_>, err: &std::io::Error) -> Ending {
         Some(rustix::io::Errno::NOENT) if !spec.cwd.is_dir() => {
             (FailureClass::SetupFailed, format!("the folder {} is gone; did a command delete it?", spec.cwd.display()))
         }
+        Some(rustix::io::Errno::NOENT) if spec.program.exists() => {
+            (FailureClass::ImageUnusable, "this image lacks the libraries that it needs".to_owned())
+        }
+        Some(rustix::io::Errno::NOEXEC) => {
+            (FailureClass::ImageUnusable, "this image is of another processor architecture".to_owned())
+        }
         Some(rustix::io::Errno::AGAIN) => {
             (FailureClass::OutOfMemory, "there are too many processes already".to_owned())
         }

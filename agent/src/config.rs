@@ -1,5 +1,6 @@
 //! What a launcher tells the agent.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -25,8 +26,10 @@ pub struct AgentConfig {
     pub workspace: PathBuf,
     /// `OZ_ISOLATION`; `process` where it is not said.
     pub isolation: Isolation,
-    /// `PATH`, the only variable of the outside that a task sees.
+    /// `PATH`, of a machine's variables the only one that a task sees.
     pub path: String,
+    /// What the image sets for whoever runs in it; nothing where the outside is somebody's machine.
+    pub image_variables: BTreeMap<String, String>,
     pub limits: Limits,
 }
 
@@ -107,6 +110,7 @@ impl AgentConfig {
             workspace,
             isolation,
             path: lookup("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_PATH.to_owned()),
+            image_variables: BTreeMap::new(),
             limits: Limits::default(),
         })
     }

@@ -21,6 +21,8 @@ pub(crate) enum Complaint {
     NoSuchReference,
     KeyRefused,
     NoSsh,
+    /// `ssh` wants to know who it is.
+    NoUser,
     DiskFull,
     Other,
 }
@@ -102,6 +104,8 @@ pub(crate) fn complaint(stderr: &str) -> Complaint {
         Complaint::KeyRefused
     } else if says(&["cannot run ssh", "ssh: not found", "ssh: command not found"]) {
         Complaint::NoSsh
+    } else if says(&["No user exists for uid"]) {
+        Complaint::NoUser
     } else if says(&[
         "Could not resolve host",
         "Could not connect",
@@ -203,6 +207,7 @@ mod tests {
         check("fatal: remote error: upload-pack: not our ref 0123", Complaint::NoSuchReference);
         check("git@github.com: Permission denied (publickey).", Complaint::KeyRefused);
         check("error: cannot run ssh: No such file or directory", Complaint::NoSsh);
+        check("No user exists for uid 4711\nfatal: Could not read from remote repository.", Complaint::NoUser);
         check("fatal: write error: No space left on device", Complaint::DiskFull);
         check("fatal: the remote end hung up unexpectedly", Complaint::Other);
     }

@@ -3,7 +3,10 @@
 //! The agent is one small process beside a task that nobody trusts. It owns every process that the task starts, however
 //! far they wander, and it owns the trail: what leaves goes through the `recorder`, masked, and from there in numbered
 //! segments to the control plane. It reads nothing of the outside but the five variables of
-//! [`ozma_domain::protocol::variable`] and `PATH`.
+//! [`ozma_domain::protocol::variable`] and `PATH`; in a container, the image's variables reach the task too.
+//!
+//! The program `oz-agent` (feature `program`) is the same agent for containers of any image: static, with a resolver and
+//! certificates of its own, so that the image needs no more than a shell, and git where there is something to clone.
 //!
 //! Whatever ends a run early (a cancel, the deadline, a limit, SIGTERM, a lost lease) goes through `stop`: one place that
 //! is asked to stop, and many that listen.
@@ -19,6 +22,7 @@ mod disk;
 mod git;
 mod harness;
 mod messages;
+mod network;
 mod output;
 mod pace;
 mod preflight;
@@ -32,9 +36,11 @@ mod variables;
 mod watchdog;
 mod workspace;
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ozma_domain::run::Isolation;
 use ozma_domain::text;
 
 pub use crate::agent::{NotReported, run};
@@ -48,14 +54,26 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Exit codes: 0 when the outcome was reported, whatever it was; 1 when there was no work to be had; 2 when the agent
 /// stopped without a report, because another execution is, or may be, at work.
 pub fn main_from(lookup: impl Fn(&str) -> Option<String>) -> ExitCode {
-    let config = match AgentConfig::read(lookup) {
-        Ok(config) => config,
-        Err(err) => {
-            tracing::error!("the agent was started wrongly: {err}");
-            return ExitCode::from(1);
+    AgentConfig::read(lookup).map_or_else(|err| started_wrongly(&err), block_on)
+}
+
+/// The same inside a container of any image, given all of its variables: tasks see what the image sets for whoever runs
+/// in it, such as where a toolchain lies.
+pub fn main_in_image(variables: BTreeMap<String, String>) -> ExitCode {
+    match AgentConfig::read(|name| variables.get(name).cloned()) {
+        Ok(mut config) => {
+            if matches!(config.isolation, Isolation::Container | Isolation::Fargate) {
+                config.image_variables = variables::of_image(variables);
+            }
+            block_on(config)
         }
-    };
-    block_on(config)
+        Err(err) => started_wrongly(&err),
+    }
+}
+
+fn started_wrongly(err: &InvalidConfig) -> ExitCode {
+    tracing::error!("the agent was started wrongly: {err}");
+    ExitCode::from(1)
 }
 
 /// Runs an agent on a runtime of its own: one thread, as forty agents share a laptop.

@@ -11,21 +11,23 @@ use crate::disk;
 /// The programs that the agent itself starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
-    pub(crate) bash: PathBuf,
+    /// `bash`, or in an image without it `sh`.
+    pub(crate) shell: PathBuf,
     /// There if there is anything to clone.
     pub(crate) git: Option<PathBuf>,
 }
 
 pub(crate) fn preflight(agent: &Agent) -> Result<Programs, Ending> {
     let path = &agent.config.path;
-    let missing = |what: &str| {
-        let message = format!("this image has no {what}; use an image with bash, git and coreutils");
-        Ending::failed(FailureClass::ImageUnusable, message)
-    };
-    let bash = find("bash", path).ok_or_else(|| missing("bash"))?;
+    let unusable = |message: &str| Ending::failed(FailureClass::ImageUnusable, message);
+    let shell = find("bash", path).or_else(|| find("sh", path)).ok_or_else(|| {
+        unusable("this image has no shell, neither bash nor sh; use an image with bash, git and coreutils")
+    })?;
     let git = find("git", path);
     if git.is_none() && !agent.assignment.repositories.is_empty() {
-        return Err(missing("git"));
+        return Err(unusable(
+            "this image has no git, so that nothing can be cloned; use an image with git, or no repositories",
+        ));
     }
 
     agent.workspace.prepare().map_err(|err| {
@@ -38,7 +40,18 @@ pub(crate) fn preflight(agent: &Agent) -> Result<Programs, Ending> {
         let message = format!("only {} MiB of disk are free; an agent needs {} MiB to start", free >> 20, needed >> 20);
         return Err(Ending::failed(FailureClass::DiskFull, message));
     }
-    Ok(Programs { bash, git })
+    Ok(Programs { shell, git })
+}
+
+impl Programs {
+    /// What the shell calls itself.
+    pub(crate) fn shell_name(&self) -> String {
+        if self.is_bash() { "bash".to_owned() } else { "sh".to_owned() }
+    }
+
+    pub(crate) fn is_bash(&self) -> bool {
+        self.shell.ends_with("bash")
+    }
 }
 
 fn find(program: &str, path: &str) -> Option<PathBuf> {

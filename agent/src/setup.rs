@@ -28,8 +28,8 @@ pub(crate) async fn set_up(
     for (at, script) in commands.iter().enumerate() {
         let spec = Spec {
             phase: Phase::Setup,
-            program: &programs.bash,
-            argv: vec!["bash".to_owned(), "-c".to_owned(), script.clone()],
+            program: &programs.shell,
+            argv: vec![programs.shell_name(), "-c".to_owned(), script.clone()],
             cwd,
             variables: &variables,
             longest,

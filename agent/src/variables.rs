@@ -3,19 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ozma_domain::protocol::Assignment;
-
+use crate::agent::Agent;
 use crate::git;
-use crate::workspace::Workspace;
 
 /// Variable to value.
 pub(crate) type Variables = BTreeMap<String, String>;
 
-/// Of set-up commands and the harness. Later ones win: the platform's, the environment's, the secrets.
-pub(crate) fn of_task(assignment: &Assignment, workspace: &Workspace, path: &str, bash: &Path) -> Variables {
-    let mut variables = base(workspace, path);
+/// What the platform gives to containers beside what their image sets. The first two are the launcher's, among them the
+/// claim token; the others name a role that may do nothing.
+const OF_PLATFORM: [&str; 4] = ["OZ_", "ECS_", "AWS_CONTAINER_", "AWS_EXECUTION_ENV"];
+
+/// Of set-up commands and the harness. Later ones win: the image's, the platform's, the environment's, the secrets.
+pub(crate) fn of_task(agent: &Agent, shell: &Path) -> Variables {
+    let Agent { assignment, workspace, .. } = agent;
+    let mut variables = base(agent);
     let own = [
-        ("SHELL", bash.to_string_lossy().into_owned()),
+        ("SHELL", shell.to_string_lossy().into_owned()),
+        ("TRACEPARENT", agent.client.trace_parent().to_owned()),
         ("IS_SANDBOX", "1".to_owned()),
         ("GH_PROMPT_DISABLED", "1".to_owned()),
         ("OZ_RUN_ID", assignment.run_id.to_string()),
@@ -32,11 +36,18 @@ pub(crate) fn of_task(assignment: &Assignment, workspace: &Workspace, path: &str
     variables
 }
 
+/// Of a container's variables those that its image sets.
+pub(crate) fn of_image(mut variables: Variables) -> Variables {
+    variables.retain(|name, _| !OF_PLATFORM.iter().any(|prefix| name.starts_with(prefix)));
+    variables
+}
+
 /// Of every command.
-pub(crate) fn base(workspace: &Workspace, path: &str) -> Variables {
+pub(crate) fn base(agent: &Agent) -> Variables {
+    let (workspace, path) = (&agent.workspace, &agent.config.path);
     let home = workspace.home().to_string_lossy().into_owned();
     let user = user_name();
-    [
+    let own = [
         ("PATH", format!("{home}/.cargo/bin:{home}/.local/bin:{path}")),
         ("TMPDIR", workspace.temporary().to_string_lossy().into_owned()),
         ("HOME", home),
@@ -45,10 +56,10 @@ pub(crate) fn base(workspace: &Workspace, path: &str) -> Variables {
         ("LANG", "C.UTF-8".to_owned()),
         ("TERM", "dumb".to_owned()),
         ("GIT_TERMINAL_PROMPT", "0".to_owned()),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect()
+    ];
+    let mut variables = agent.config.image_variables.clone();
+    variables.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    variables
 }
 
 /// The first variable that no process can be given.
@@ -68,4 +79,17 @@ fn user_name() -> String {
         (fields.nth(1)? == uid).then(|| name.to_owned())
     });
     name.unwrap_or_else(|| "agent".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_gives_what_it_sets_and_nothing_of_the_platform() {
+        let names =
+            ["CARGO_HOME", "OZ_CLAIM_TOKEN", "ECS_AGENT_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_REGION"];
+        let variables = names.map(|name| (name.to_owned(), "x".to_owned())).into();
+        assert_eq!(of_image(variables).into_keys().collect::<Vec<_>>(), ["AWS_REGION", "CARGO_HOME"]);
+    }
 }

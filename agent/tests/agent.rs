@@ -282,7 +282,7 @@ async fn a_task_sees_its_own_variables_and_nothing_of_the_hosts() {
         lines[0].trim(),
         "GH_PROMPT_DISABLED GIT_CONFIG_COUNT GIT_CONFIG_KEY_0 GIT_CONFIG_KEY_1 GIT_CONFIG_VALUE_0 GIT_CONFIG_VALUE_1 \
          GIT_TERMINAL_PROMPT GREETING HOME IS_SANDBOX LANG LOGNAME OZ_ATTEMPT OZ_EXECUTION_ID OZ_HARNESS OZ_MESSAGES \
-         OZ_RUN_ID PATH PWD SECRET SHELL SHLVL TERM TMPDIR USER"
+         OZ_RUN_ID PATH PWD SECRET SHELL SHLVL TERM TMPDIR TRACEPARENT USER"
     );
     assert_eq!(lines[1], "1 hi 1");
     assert_eq!(Path::new(lines[2]), told.workspace().join("work"));
@@ -587,10 +587,10 @@ async fn an_image_without_the_tools_is_said_so() {
     let folder = tempfile::tempdir().unwrap();
     let mut story = Story::of("echo never");
     story.path = folder.path().display().to_string();
-    story
-        .told()
-        .await
-        .failed(FailureClass::ImageUnusable, "this image has no bash; use an image with bash, git and coreutils");
+    story.told().await.failed(
+        FailureClass::ImageUnusable,
+        "this image has no shell, neither bash nor sh; use an image with bash, git and coreutils",
+    );
 
     let bash =
         std::env::split_paths(&std::env::var("PATH").unwrap()).map(|path| path.join("bash")).find(|path| path.exists());

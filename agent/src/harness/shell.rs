@@ -1,4 +1,4 @@
-//! The prompt is a bash script; its exit code is the outcome, its last lines are the summary.
+//! The prompt is a script for bash, or in an image without it for `sh`; its exit code is the outcome, its last lines are the summary.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -32,8 +32,8 @@ impl Harness for Shell {
         })?;
         let spec = Spec {
             phase: Phase::Task,
-            program: &task.programs.bash,
-            argv: vec!["bash".to_owned(), script.to_string_lossy().into_owned()],
+            program: &task.programs.shell,
+            argv: vec![task.programs.shell_name(), script.to_string_lossy().into_owned()],
             cwd: task.cwd,
             variables: task.variables,
             longest: None,

@@ -154,6 +154,11 @@ impl Heard {
     /// Notes a call and answers it, unless the plan has something else in mind.
     fn answer(&self, call: &str, headers: &HeaderMap, hear: impl FnOnce(&mut Records) -> Response) -> Response {
         let mut records = self.records.lock().unwrap();
+        let trace = format!("00-{}-", self.assignment.run_id.to_string().replace('-', ""));
+        assert!(
+            headers.get("traceparent").unwrap().to_str().unwrap().starts_with(&trace),
+            "calls are of the run's trace"
+        );
         if call != "claim" {
             let token = format!("Bearer {}", records.token.as_deref().unwrap_or_default());
             assert_eq!(headers.get("authorization").unwrap(), &token);
