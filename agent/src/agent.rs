@@ -33,7 +33,7 @@ use crate::segments::{Closed, Segments};
 use crate::stop::{Stop, Stopper};
 use crate::variables::Variables;
 use crate::workspace::Workspace;
-use crate::{clone, git, messages, setup, variables, watchdog};
+use crate::{clone, git, messages, random, setup, variables, watchdog};
 
 /// How long the changed files may be hashed: at the end of a run, and when it was stopped and time is short.
 const HASHING: Duration = Duration::from_secs(30);
@@ -141,9 +141,7 @@ async fn claim(config: AgentConfig) -> Result<Arc<Agent>, NotReported> {
         tokio::spawn(obey(signal, stop.clone()));
     }
 
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(|err| cannot(err.to_string().into()))?;
-    let token = ExecutionToken::new(random);
+    let token = ExecutionToken::new(random::bytes().map_err(|err| cannot(err.into()))?);
     let claim = Claim {
         claim_token: config.claim_token.expose_secret().to_owned(),
         execution_token: token.expose().to_owned(),

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::config::ControlUrl;
 use crate::network;
+use crate::random;
 use crate::stop::{Stop, Stopper};
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -240,9 +241,8 @@ fn is_refusal(status: StatusCode) -> bool {
 /// The agent as a span of the run's trace (W3C Trace Context). The trace's id is the run's, so that every trace from the
 /// trigger to the task can be found by the run.
 fn trace_parent(execution: ExecutionId) -> String {
-    let mut span = [0; 8];
     // Without randomness there is a span nevertheless; all zeros would be none.
-    let _ = getrandom::fill(&mut span);
+    let mut span: [u8; 8] = random::bytes().unwrap_or_default();
     span[7] |= 1;
     format!("00-{}-{}-01", execution.run.to_string().replace('-', ""), hex::encode(span))
 }
@@ -258,10 +258,9 @@ fn to_json(value: &impl serde::Serialize) -> Bytes {
 
 /// Between half and all of `pause`, so that forty agents do not knock at the same moment.
 fn jittered(pause: Duration) -> Duration {
-    let mut random = [0];
     // Without randomness the pause is merely longer.
-    let _ = getrandom::fill(&mut random);
-    pause / 2 + pause / 2 * u32::from(255 - random[0]) / 255
+    let [random] = random::bytes().unwrap_or_default();
+    pause / 2 + pause / 2 * u32::from(255 - random) / 255
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod output;
 mod pace;
 mod preflight;
 mod processes;
+mod random;
 mod recorder;
 mod segments;
 mod setup;

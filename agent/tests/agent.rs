@@ -592,9 +592,14 @@ async fn an_image_without_the_tools_is_said_so() {
         "this image has no shell, neither bash nor sh; use an image with bash, git and coreutils",
     );
 
-    let bash =
-        std::env::split_paths(&std::env::var("PATH").unwrap()).map(|path| path.join("bash")).find(|path| path.exists());
-    std::os::unix::fs::symlink(bash.unwrap(), folder.path().join("bash")).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", folder.path().join("sh")).unwrap();
+    let mut story = Story::of("echo $0 $1");
+    story.path = folder.path().display().to_string();
+    let told = story.told().await;
+    told.succeeded(&told.workspace().join("task.sh").display().to_string());
+    let notice = format!("this image has no bash; scripts are run by {}", folder.path().join("sh").display());
+    assert_eq!(told.control.texts("notice", "text"), [notice]);
+
     let mut story = Story::of("echo never").repository(Path::new("/no/such"), None);
     story.path = folder.path().display().to_string();
     story.told().await.failed(FailureClass::ImageUnusable, "this image has no git");

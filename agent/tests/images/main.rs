@@ -219,7 +219,7 @@ async fn debian_as_a_user_that_it_does_not_know() {
     let told = images.run("debian", NOBODY, Way::Name, cloning(task)).await;
     told.succeeded(
         "from the image\n2\n4711 agent /workspace/home /opt/tool []\nread-only\nbash writes to /workspace/tmp\n\
-         00-0000000000017707870707070707070707-",
+         00-00000000000177078707070707070707-",
     );
 }
 
@@ -251,7 +251,8 @@ async fn a_stopped_container_reports_in_time() {
     // Whoever ignores SIGTERM is killed before the platform kills the agent.
     let task = "trap '' TERM; echo at work; while true; do sleep 1000; done";
     let container = images.start("debian", ROOT, Way::Address, assignment(task)).await;
-    container.control.output_holds("at work").await;
+    let at_work = container.control.output_holds("at work");
+    tokio::time::timeout(Duration::from_secs(60), at_work).await.expect("the task prints");
     container.stop();
     let told = container.told().await;
     told.failed(FailureClass::Interrupted, "the platform stopped the agent before the task ended");
