@@ -60,6 +60,7 @@ enum Way {
 }
 
 /// The images, or none and a word about it.
+#[expect(clippy::print_stderr, reason = "a test that skips says so")]
 fn images() -> Option<Images> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let images = variable("OZ_TEST_IMAGES").zip(variable("OZ_TEST_AGENT"));
