@@ -89,6 +89,7 @@ fn assignment(task: &str) -> Assignment {
         heartbeat_seconds: 15,
         lease_seconds: 60,
         watched: true,
+        aws_role: false,
     }
 }
 
