@@ -9,6 +9,7 @@ use crate::aws::{RoleArn, SecretReference};
 use crate::id::{EnvironmentId, SecretName, TeamId};
 use crate::limits;
 use crate::repository::Repository;
+use crate::text;
 
 /// An environment as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,8 +93,8 @@ impl EnvironmentConfig {
         if self.name.trim().is_empty() {
             return no("name", "an environment needs a name");
         }
-        if self.name.trim() != self.name || self.name.chars().any(char::is_control) || self.name.chars().count() > 100 {
-            return no("name", "at most 100 characters, no control characters, no spaces around it");
+        if !text::is_name(&self.name) {
+            return no("name", text::NAME);
         }
         if self.description.as_ref().is_some_and(|text| text.chars().count() > limits::DESCRIPTION_CHARS) {
             return no("description", "at most 240 characters");

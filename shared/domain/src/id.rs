@@ -25,6 +25,10 @@ pub struct TeamId(String);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EnvironmentId(String);
 
+/// An automation's id: in the form of an environment's. Part of its webhook's address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AutomationId(String);
+
 /// A secret's name, which is also the variable it arrives in: `[A-Za-z_][A-Za-z0-9_]*`, at most 128 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(String);
@@ -74,15 +78,17 @@ impl ExecutionId {
 
 impl EnvironmentId {
     pub fn new(random: [u8; 16]) -> Self {
-        // 22 base-62 digits hold 131 bits: enough for any 128.
-        const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-        let mut value = u128::from_be_bytes(random);
-        let mut text = [b'0'; 22];
-        for digit in text.iter_mut().rev() {
-            *digit = DIGITS[(value % 62) as usize];
-            value /= 62;
-        }
-        Self(String::from_utf8_lossy(&text).into_owned())
+        Self(alphanumeric(random))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AutomationId {
+    pub fn new(random: [u8; 16]) -> Self {
+        Self(alphanumeric(random))
     }
 
     pub fn as_str(&self) -> &str {
@@ -100,6 +106,22 @@ impl SecretName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// 22 base-62 digits hold 131 bits: enough for any 128.
+fn alphanumeric(random: [u8; 16]) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut value = u128::from_be_bytes(random);
+    let mut text = [b'0'; 22];
+    for digit in text.iter_mut().rev() {
+        *digit = DIGITS[(value % 62) as usize];
+        value /= 62;
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn is_alphanumeric(text: &str) -> bool {
+    text.len() == 22 && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 fn check(text: &str, valid: bool, expected: &'static str) -> Result<String, InvalidId> {
@@ -145,8 +167,15 @@ impl FromStr for EnvironmentId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let valid = text.len() == 22 && text.bytes().all(|b| b.is_ascii_alphanumeric());
-        check(text, valid, "an environment id (22 letters and digits)").map(Self)
+        check(text, is_alphanumeric(text), "an environment id (22 letters and digits)").map(Self)
+    }
+}
+
+impl FromStr for AutomationId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        check(text, is_alphanumeric(text), "an automation id (22 letters and digits)").map(Self)
     }
 }
 
@@ -201,8 +230,8 @@ macro_rules! display_inner {
     )+};
 }
 
-as_text!(RunId, ExecutionId, TeamId, EnvironmentId, SecretName);
-display_inner!(TeamId, EnvironmentId, SecretName);
+as_text!(RunId, ExecutionId, TeamId, EnvironmentId, AutomationId, SecretName);
+display_inner!(TeamId, EnvironmentId, AutomationId, SecretName);
 
 #[cfg(test)]
 mod tests {
@@ -233,6 +262,8 @@ mod tests {
         check::<TeamId>("", false);
         check::<EnvironmentId>("0123456789abcdefABCDEF", true);
         check::<EnvironmentId>("empty-environment", false);
+        check::<AutomationId>("0123456789abcdefABCDEF", true);
+        check::<AutomationId>("0123456789abcdefABCDE-", false);
         check::<SecretName>("NPM_TOKEN", true);
         check::<SecretName>("1PASSWORD", false);
         check::<SecretName>("A=B", false);

@@ -4,6 +4,7 @@
 //! outside reason. Everything with an `await` lives above, fetches facts, asks this crate, and writes the answer.
 
 pub mod audit;
+pub mod automation;
 pub mod aws;
 pub mod environment;
 pub mod error_code;
@@ -18,6 +19,8 @@ pub mod plan;
 pub mod protocol;
 pub mod repository;
 pub mod run;
+pub mod standard_webhooks;
 pub mod state;
+pub mod template;
 pub mod text;
 pub mod token;

@@ -18,8 +18,27 @@ pub const STATUS_CHARS: usize = 400;
 /// An idempotency key, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
 
-/// How long a key answers with its first run: clients must be able to retry a day later.
-pub const IDEMPOTENCY_SECONDS: i64 = 48 * 3600;
+/// How long a key answers with its first run. Longer than senders retry: the schedule that the Standard Webhooks
+/// specification suggests ends after 76 hours.
+pub const IDEMPOTENCY_SECONDS: i64 = 7 * 24 * 3600;
+
+/// A webhook's body. Senders that follow the specification keep theirs under 20 KB; some send a whole document.
+pub const WEBHOOK_BYTES: usize = 1024 * 1024;
+
+/// How far a webhook's timestamp may be from now, either way: as in the specification's own libraries.
+pub const WEBHOOK_TOLERANCE_SECONDS: i64 = 5 * 60;
+
+/// A delivery's id, in bytes.
+pub const DELIVERY_ID_BYTES: usize = 255;
+
+/// Signatures looked at in one header. A sender sends two while it rotates its secret.
+pub const WEBHOOK_SIGNATURES: usize = 16;
+
+/// How long the secret before a rotation still works: enough for somebody to bring the new one to the sender.
+pub const SECRET_OVERLAP_SECONDS: i64 = 24 * 3600;
+
+/// A template's prompt. It lives in a row that each trigger reads.
+pub const TEMPLATE_PROMPT_BYTES: usize = INLINE_BYTES;
 
 /// Metadata, from the API contract: at most 20 keys of 64 bytes with values of 256 bytes.
 pub const METADATA_KEYS: usize = 20;

@@ -16,6 +16,15 @@ pub fn chain<'a>(err: &'a (dyn Error + 'static)) -> impl fmt::Display + 'a {
     })
 }
 
+/// What [`is_name`] wants, for people.
+pub const NAME: &str = "at most 100 characters, no control characters, no spaces around it";
+
+/// Whether people can tell it by its looks, and a key of a row can hold it: the name of an environment or an automation.
+pub fn is_name(text: &str) -> bool {
+    let spaced = text.trim() != text || text.is_empty();
+    !spaced && !text.chars().any(char::is_control) && text.chars().count() <= 100
+}
+
 /// The first `chars` characters, with an ellipsis where some are missing.
 pub fn shorten(text: &str, chars: usize) -> String {
     if text.chars().count() <= chars {
