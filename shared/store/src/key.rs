@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use ozma_domain::id::{EnvironmentId, RunId, TeamId};
+use ozma_domain::id::{AutomationId, EnvironmentId, RunId, TeamId};
 
 /// A row's place. Sort keys that hold numbers or times are zero-padded, so that they sort as such.
 #[derive(Clone, Debug)]
@@ -31,6 +31,10 @@ pub(crate) enum Key<'a> {
     Environment(&'a TeamId, &'a EnvironmentId),
     /// Makes an environment's name unique in its team.
     EnvironmentName(&'a TeamId, &'a str),
+    /// By its id alone, which is all that a webhook knows.
+    Automation(&'a AutomationId),
+    /// Makes an automation's name unique in its team. The partition is the team's list of automations, by name.
+    AutomationName(&'a TeamId, &'a str),
     /// Answers a repeated request with the first one's run.
     Idempotency {
         team: &'a TeamId,
@@ -59,6 +63,8 @@ impl Key<'_> {
             Self::Ended(team, at, run) => (format!("team#{team}#ended"), format!("{}#{run}", millis(*at))),
             Self::Environment(team, id) => (format!("team#{team}#environments"), id.to_string()),
             Self::EnvironmentName(team, name) => (format!("team#{team}#environment-names"), (*name).to_owned()),
+            Self::Automation(id) => (format!("automation#{id}"), "automation".to_owned()),
+            Self::AutomationName(team, name) => (format!("team#{team}#automation-names"), (*name).to_owned()),
             Self::Idempotency { team, key_hash } => {
                 (format!("team#{team}#idempotency#{key_hash}"), "idempotency".to_owned())
             }
@@ -90,6 +96,7 @@ mod tests {
         let team: TeamId = "local".parse().unwrap();
         let run = RunId::new(1_763_700_000_000, [7; 10]);
         let environment = EnvironmentId::new([7; 16]);
+        let automation = AutomationId::new([7; 16]);
         let at: Timestamp = "2026-11-21T02:03:04.005Z".parse().unwrap();
         let keys = [
             Key::Team(&team),
@@ -104,6 +111,8 @@ mod tests {
             Key::Ended(&team, at, run),
             Key::Environment(&team, &environment),
             Key::EnvironmentName(&team, "web"),
+            Key::Automation(&automation),
+            Key::AutomationName(&team, "nightly"),
             Key::Idempotency { team: &team, key_hash: "c0ffee" },
         ];
         let lines: Vec<String> = keys

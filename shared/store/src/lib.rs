@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod archive;
+mod automations;
 mod environments;
 mod error;
 mod idempotency;
@@ -20,6 +21,7 @@ mod teams;
 
 pub use api_keys::ApiKeyRow;
 pub use archive::{Archive, ArchiveKey, Object, StoredMetadata};
+pub use automations::SavedAutomation;
 pub use environments::{Saved, SavedEnvironment};
 pub use error::StoreError;
 pub use idempotency::IdempotencyRow;

@@ -57,7 +57,7 @@ impl Store {
     }
 
     pub async fn runs(&self, runs: &[RunId]) -> Result<Vec<Run>, StoreError> {
-        self.get_all(&runs.iter().map(|run| Key::Run(*run)).collect::<Vec<_>>()).await
+        self.get_all(&runs.iter().map(|run| Key::Run(*run)).collect::<Vec<_>>(), Consistency::Eventual).await
     }
 
     pub async fn request(&self, team: &TeamId, run: RunId) -> Result<Option<RunRequest>, StoreError> {
@@ -65,7 +65,7 @@ impl Store {
     }
 
     pub async fn requests(&self, team: &TeamId, runs: &[RunId]) -> Result<Vec<RunRequest>, StoreError> {
-        self.get_all(&runs.iter().map(|run| Key::Request(team, *run)).collect::<Vec<_>>()).await
+        self.get_all(&runs.iter().map(|run| Key::Request(team, *run)).collect::<Vec<_>>(), Consistency::Eventual).await
     }
 
     /// The executions before the current one, first to last.

@@ -136,14 +136,22 @@ impl Store {
     }
 
     /// Reads rows by key, in no particular order; missing ones are left out.
-    pub(crate) async fn get_all<Row: DeserializeOwned>(&self, keys: &[Key<'_>]) -> Result<Vec<Row>, StoreError> {
+    pub(crate) async fn get_all<Row: DeserializeOwned>(
+        &self,
+        keys: &[Key<'_>],
+        consistency: Consistency,
+    ) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::with_capacity(keys.len());
         // DynamoDB takes 100 keys at a time.
         for chunk in keys.chunks(100) {
             let mut wanted: Vec<Item> = chunk.iter().map(Key::attributes).collect();
             let mut pause = Duration::from_millis(20);
             while !wanted.is_empty() {
-                let keys = KeysAndAttributes::builder().set_keys(Some(wanted)).build().expect("keys are set");
+                let keys = KeysAndAttributes::builder()
+                    .set_keys(Some(wanted))
+                    .consistent_read(consistency == Consistency::Strong)
+                    .build()
+                    .expect("keys are set");
                 let mut answer = self
                     .client
                     .batch_get_item()

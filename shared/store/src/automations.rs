@@ -1,0 +1,106 @@
+//! Automations, and the uniqueness of their names.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use ozma_domain::automation::Automation;
+use ozma_domain::id::{AutomationId, TeamId};
+use serde::{Deserialize, Serialize};
+
+use crate::environments::Saved;
+use crate::error::StoreError;
+use crate::item::{create, delete, delete_if, to_item, update};
+use crate::key::Key;
+use crate::table::{Consistency, Order, Range, Store, Written};
+
+/// An automation as read, with the version that a change of it must still find.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedAutomation {
+    #[serde(flatten)]
+    pub automation: Automation,
+    #[serde(default)]
+    pub version: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NameRow {
+    id: AutomationId,
+}
+
+impl Store {
+    pub async fn automation(&self, id: &AutomationId) -> Result<Option<SavedAutomation>, StoreError> {
+        self.get(&Key::Automation(id), Consistency::Strong).await
+    }
+
+    pub async fn automation_named(&self, team: &TeamId, name: &str) -> Result<Option<AutomationId>, StoreError> {
+        let row: Option<NameRow> = self.get(&Key::AutomationName(team, name), Consistency::Strong).await?;
+        Ok(row.map(|row| row.id))
+    }
+
+    /// Every automation of the team, by name.
+    pub async fn automations(&self, team: &TeamId) -> Result<Vec<SavedAutomation>, StoreError> {
+        let range = Range {
+            partition: Key::AutomationName(team, ""),
+            from: None,
+            to: None,
+            order: Order::Ascending,
+            consistency: Consistency::Strong,
+            limit: usize::MAX,
+        };
+        let names: Vec<NameRow> = self.query(range).await?;
+        let keys: Vec<Key<'_>> = names.iter().map(|row| Key::Automation(&row.id)).collect();
+        let mut all: Vec<SavedAutomation> = self.get_all(&keys, Consistency::Strong).await?;
+        all.sort_by(|a, b| a.automation.config.name.cmp(&b.automation.config.name));
+        Ok(all)
+    }
+
+    pub async fn create_automation(&self, automation: &Automation) -> Result<Saved, StoreError> {
+        let Automation { team, id, config, .. } = automation;
+        let row = SavedAutomation { automation: automation.clone(), version: 1 };
+        let writes = vec![
+            create(&self.table, to_item(&row, &Key::Automation(id))?),
+            create(&self.table, to_item(&NameRow { id: id.clone() }, &Key::AutomationName(team, &config.name))?),
+        ];
+        match self.write("create an automation", writes).await? {
+            Written::Now => Ok(Saved::Now),
+            Written::Lost => self.verdict_on_name(team, &config.name, id, Saved::Now).await,
+        }
+    }
+
+    pub async fn update_automation(&self, old: &SavedAutomation, new: &Automation) -> Result<Saved, StoreError> {
+        let Automation { team, id, config, .. } = new;
+        let key = Key::Automation(id);
+        let row = SavedAutomation { automation: new.clone(), version: old.version + 1 };
+        let mut writes = vec![update(&self.table, &key, &to_item(old, &key)?, &to_item(&row, &key)?)];
+        let old_name = &old.automation.config.name;
+        if *old_name != config.name {
+            let name = to_item(&NameRow { id: id.clone() }, &Key::AutomationName(team, &config.name))?;
+            writes.push(create(&self.table, name));
+            writes.push(delete(&self.table, &Key::AutomationName(team, old_name)));
+        }
+        match self.write("update an automation", writes).await? {
+            Written::Now => Ok(Saved::Now),
+            Written::Lost => self.verdict_on_name(team, &config.name, id, Saved::Lost).await,
+        }
+    }
+
+    pub async fn delete_automation(&self, old: &SavedAutomation) -> Result<Written, StoreError> {
+        let Automation { team, id, config, .. } = &old.automation;
+        let version = AttributeValue::N(old.version.to_string());
+        let writes = vec![
+            delete_if(&self.table, &Key::Automation(id), "version", version),
+            delete(&self.table, &Key::AutomationName(team, &config.name)),
+        ];
+        self.write("delete an automation", writes).await
+    }
+
+    /// Why a save was refused: the name is another's, or `otherwise`.
+    async fn verdict_on_name(
+        &self,
+        team: &TeamId,
+        name: &str,
+        id: &AutomationId,
+        otherwise: Saved,
+    ) -> Result<Saved, StoreError> {
+        let owner = self.automation_named(team, name).await?;
+        Ok(if owner.is_some_and(|owner| owner != *id) { Saved::NameTaken } else { otherwise })
+    }
+}
