@@ -36,6 +36,8 @@ pub struct Settings {
     pub relaunch_seconds: i64,
     /// What claim tokens are derived from.
     pub claim_key: SecretString,
+    /// What the secrets of webhooks are derived from.
+    pub webhook_key: SecretString,
     /// The Ed25519 seed that signs audit manifests.
     pub signing_seed: [u8; 32],
     /// Whether compute costs money here. On a laptop it does not; the run then tells what it would cost on Fargate.

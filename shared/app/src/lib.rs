@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod audit;
+pub mod automations;
 pub mod cancel;
 pub mod clock;
 pub mod complete;
@@ -14,6 +15,7 @@ pub mod list;
 pub mod messages;
 pub mod metrics;
 pub mod ports;
+pub mod receive;
 pub mod settle;
 pub mod sweep;
 pub mod transcript;

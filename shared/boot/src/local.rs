@@ -112,6 +112,7 @@ pub async fn open(
             start_seconds: limits::START_SECONDS,
             relaunch_seconds: 3,
             claim_key: folder.claim_key().clone(),
+            webhook_key: folder.webhook_key().clone(),
             signing_seed: *folder.audit_seed(),
             billed: false,
         }),

@@ -28,6 +28,7 @@ pub struct DataFolder {
     path: PathBuf,
     admin_key: ApiKey,
     claim_key: SecretString,
+    webhook_key: SecretString,
     audit_seed: SecretBox<[u8; 32]>,
     vault_key: SecretBox<[u8; 32]>,
     _lock: File,
@@ -86,7 +87,8 @@ impl DataFolder {
         let keys = Keys { folder: &path, clock };
         Ok(Self {
             admin_key: keys.admin()?,
-            claim_key: keys.claim()?,
+            claim_key: keys.text("claim.key")?,
+            webhook_key: keys.text("webhook.key")?,
             audit_seed: keys.audit()?,
             vault_key: keys.vault()?,
             path,
@@ -128,6 +130,11 @@ impl DataFolder {
 
     pub fn claim_key(&self) -> &SecretString {
         &self.claim_key
+    }
+
+    /// What the secrets of webhooks are derived from. With another one, every sender's secret is wrong.
+    pub fn webhook_key(&self) -> &SecretString {
+        &self.webhook_key
     }
 
     /// The Ed25519 seed that signs manifests. Its public half is in `audit.pub`.
@@ -243,18 +250,19 @@ impl Keys<'_> {
         Ok(key)
     }
 
-    fn claim(&self) -> Result<SecretString, DataFolderError> {
-        let text = match self.read("claim.key")? {
-            Some(bytes) => String::from_utf8(bytes.to_vec()).map_err(|_| self.damaged("claim.key"))?,
+    /// 64 hexadecimal digits.
+    fn text(&self, name: &'static str) -> Result<SecretString, DataFolderError> {
+        let text = match self.read(name)? {
+            Some(bytes) => String::from_utf8(bytes.to_vec()).map_err(|_| self.damaged(name))?,
             None => {
                 let text = hex::encode(self.clock.random());
-                self.write("claim.key", format!("{text}\n").as_bytes())?;
+                self.write(name, format!("{text}\n").as_bytes())?;
                 text
             }
         };
         match text.trim() {
             key if key.len() >= 64 => Ok(SecretString::from(key)),
-            _ => Err(self.damaged("claim.key")),
+            _ => Err(self.damaged(name)),
         }
     }
 
@@ -388,15 +396,16 @@ mod tests {
             (
                 folder.admin_key().expose().to_owned(),
                 folder.claim_key().expose_secret().to_owned(),
+                folder.webhook_key().expose_secret().to_owned(),
                 *folder.audit_seed(),
                 *folder.vault_key(),
             )
         };
         let before = keys(&first);
         assert_eq!(read_admin_key(&path).unwrap().expose(), before.0);
-        assert_eq!(fs::read_to_string(path.join("audit.pub")).unwrap().trim(), manifest::public_key(&before.2));
+        assert_eq!(fs::read_to_string(path.join("audit.pub")).unwrap().trim(), manifest::public_key(&before.3));
         assert_eq!(mode(&path), 0o700);
-        for name in ["admin.key", "claim.key", "audit.key", "vault.key", "lock"] {
+        for name in ["admin.key", "claim.key", "webhook.key", "audit.key", "vault.key", "lock"] {
             assert_eq!(mode(&path.join(name)), 0o600, "{name}");
         }
         drop(first);
@@ -465,6 +474,10 @@ mod tests {
         check(
             &used(|folder| fs::write(folder.join("admin.key"), "ozk_typo").unwrap()),
             "DIR/admin.key is damaged: restore it, or choose another --data-dir",
+        );
+        check(
+            &used(|folder| fs::write(folder.join("webhook.key"), "short\n").unwrap()),
+            "DIR/webhook.key is damaged: restore it, or choose another --data-dir",
         );
         check(
             &used(|folder| fs::remove_file(folder.join("audit.key")).unwrap()),

@@ -70,6 +70,7 @@ impl World {
                 start_seconds: limits::START_SECONDS,
                 relaunch_seconds: 3,
                 claim_key: SecretString::from("claim key"),
+                webhook_key: SecretString::from("webhook key"),
                 signing_seed: [9; 32],
                 billed: false,
             }),

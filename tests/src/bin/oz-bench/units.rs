@@ -198,6 +198,7 @@ async fn world(plan: &str) -> World {
         start_seconds: ozma_domain::limits::START_SECONDS,
         relaunch_seconds: 60,
         claim_key: SecretString::from("claim key"),
+        webhook_key: SecretString::from("webhook key"),
         signing_seed: [9; 32],
         billed: true,
     });
