@@ -8,7 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::commands::{agents, audit, completions, environment, run, secret, up};
+use crate::commands::{agents, audit, automation, completions, environment, run, secret, up};
 use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// Manage environments: what agents work in
     #[command(subcommand, visible_alias = "e")]
     Environment(environment::EnvironmentCommand),
+    /// Manage automations: runs that a webhook or a planned event starts
+    #[command(subcommand)]
+    Automation(automation::AutomationCommand),
     /// Read and verify audit trails
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -186,6 +189,9 @@ mod tests {
         check("oz agents list", true);
         check("oz environment create --name web --repo acme/web -c true --var A=B --secret T --network none", true);
         check("oz environment create --name web --var AB", false);
+        check("oz automation create --name deploy --task true --env web --repo . --timeout 10m --paused", true);
+        check("oz automation create --name deploy", false);
+        check("oz automation rotate-secret deploy", true);
         check(&format!("oz audit verify {RUN} --dir d"), false);
         check(&format!("oz audit verify {RUN} --dir d --public-key k"), true);
         check("oz secret create NPM_TOKEN", true);

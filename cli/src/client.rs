@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ozma_api::wire::{
-    AuditIndex, CreateRunRequest, Deleted, Environment, EnvironmentConfig, EnvironmentList, Health, Problem,
-    PutSecretRequest, RunCreated, RunItem, RunList, SecretItem, SecretList, Transcript, Whoami,
+    AuditIndex, Automation, AutomationConfig, AutomationList, CreateRunRequest, Deleted, Environment,
+    EnvironmentConfig, EnvironmentList, Health, Problem, PutSecretRequest, RunCreated, RunItem, RunList, SecretItem,
+    SecretList, Transcript, Whoami,
 };
 use ozma_domain::error_code::ErrorCode;
-use ozma_domain::id::{EnvironmentId, RunId, SecretName};
+use ozma_domain::id::{AutomationId, EnvironmentId, RunId, SecretName};
 use ozma_domain::state::RunState;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
@@ -221,6 +222,40 @@ impl Client {
         self.read(Call { method: Method::DELETE, ..self.get(&["environments", id.as_str()], &[]) }).await
     }
 
+    pub(crate) async fn automations(&self) -> Result<AutomationList, ClientError> {
+        self.read(self.get_at(&["automations"], &[])).await
+    }
+
+    /// By id or by name.
+    pub(crate) async fn automation(&self, id_or_name: &str) -> Result<Automation, ClientError> {
+        self.read(self.get_at(&["automations", id_or_name], &[])).await
+    }
+
+    /// Not repeated, like an environment's.
+    pub(crate) async fn create_automation(&self, config: &AutomationConfig) -> Result<Automation, ClientError> {
+        let call = self.get_at(&["automations"], &[]);
+        self.read(Call { method: Method::POST, body: Some(json(config)), repeatable: false, ..call }).await
+    }
+
+    pub(crate) async fn update_automation(
+        &self,
+        id: &AutomationId,
+        config: &AutomationConfig,
+    ) -> Result<Automation, ClientError> {
+        let call = self.get_at(&["automations", id.as_str()], &[]);
+        self.read(Call { method: Method::PUT, body: Some(json(config)), ..call }).await
+    }
+
+    /// Not repeated: a second rotation would end the secret that is in use.
+    pub(crate) async fn rotate_secret(&self, id: &AutomationId) -> Result<Automation, ClientError> {
+        let call = self.get_at(&["automations", id.as_str(), "rotate-secret"], &[]);
+        self.read(Call { method: Method::POST, repeatable: false, ..call }).await
+    }
+
+    pub(crate) async fn delete_automation(&self, id: &AutomationId) -> Result<Deleted, ClientError> {
+        self.read(Call { method: Method::DELETE, ..self.get_at(&["automations", id.as_str()], &[]) }).await
+    }
+
     pub(crate) async fn secrets(&self) -> Result<SecretList, ClientError> {
         self.read(self.get(&["secrets"], &[])).await
     }
@@ -238,10 +273,15 @@ impl Client {
         self.read(self.get(&["whoami"], &[])).await
     }
 
+    /// What the contract has is below `agent`.
     fn get(&self, path: &[&str], query: &[(&str, String)]) -> Call {
+        self.get_at(&[&["agent"], path].concat(), query)
+    }
+
+    fn get_at(&self, path: &[&str], query: &[(&str, String)]) -> Call {
         let mut url = self.base();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("agent").extend(path);
+            segments.pop_if_empty().extend(path);
         }
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);

@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod agents;
 pub(crate) mod audit;
+pub(crate) mod automation;
 pub(crate) mod completions;
 pub(crate) mod environment;
 pub(crate) mod run;
@@ -18,6 +19,7 @@ pub(crate) async fn run(Cli { global, command }: Cli) -> Result<Exit, Failure> {
         Command::Up(args) => up::run(&global, args).await,
         Command::Run(args) => run::run(&global, *args).await,
         Command::Agents(command) => agents::run(&global, command).await,
+        Command::Automation(command) => automation::run(&global, command).await,
         Command::Environment(command) => environment::run(&global, command).await,
         Command::Audit(command) => audit::run(&global, command).await,
         Command::Secret(command) => secret::run(&global, command).await,

@@ -71,7 +71,8 @@ pub(crate) async fn start(Options { data_dir, plan, port, work }: Options) -> Re
         .await
         .map_err(|err| Failure::new("cannot start the control plane").because(err))?;
     let stopping = CancellationToken::new();
-    server::serve(tcp, ozma_api::router(app.clone()), stopping.clone());
+    let public = ozma_api::router(app.clone()).merge(ozma_webhook::router(app.clone()));
+    server::serve(tcp, public, stopping.clone());
     server::serve(agents, ozma_executions::router(app.clone()), stopping.clone());
     let engine = Engine::start(app.clone(), queue, launcher, exits, work, &stopping);
     let running = Running {

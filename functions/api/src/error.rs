@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use ozma_app::accept::AcceptError;
 use ozma_app::audit::AuditError;
+use ozma_app::automations::AutomationError;
 use ozma_app::cancel::CancelError;
 use ozma_app::environments::EnvironmentError;
 use ozma_app::list::ListError;
@@ -15,6 +16,7 @@ use ozma_app::messages::MessageError;
 use ozma_app::ports::PortError;
 use ozma_app::transcript::TranscriptError;
 use ozma_domain::error_code::ErrorCode;
+use ozma_domain::template::InvalidField;
 use ozma_domain::text::chain;
 use ozma_store::StoreError;
 
@@ -32,6 +34,14 @@ impl ApiError {
 
     pub(crate) fn invalid(field: &str, reason: impl std::fmt::Display) -> Self {
         Self::new(ErrorCode::InvalidRequest, format!("{field}: {reason}"))
+    }
+
+    /// The same, of a body that is a member of the request's: a field is named as the client sees it.
+    pub(crate) fn within(mut self, member: &str) -> Self {
+        let detail = format!("{member}.{}", self.0.detail.unwrap_or_default());
+        self.0.error = format!("{} ({detail})", self.0.title);
+        self.0.detail = Some(detail);
+        self
     }
 
     pub(crate) fn not_found(what: impl Into<String>) -> Self {
@@ -180,6 +190,25 @@ impl From<EnvironmentError> for ApiError {
             EnvironmentError::NameTaken(_) => Self::invalid("name", &err),
             EnvironmentError::Lost => Self::new(ErrorCode::Conflict, err.to_string()),
             EnvironmentError::Store(_) | EnvironmentError::Port(_) => Self::internal(&err),
+        }
+    }
+}
+
+impl From<InvalidField> for ApiError {
+    fn from(err: InvalidField) -> Self {
+        Self::invalid(&err.field, err.reason)
+    }
+}
+
+impl From<AutomationError> for ApiError {
+    fn from(err: AutomationError) -> Self {
+        match &err {
+            AutomationError::Unknown(_) => Self::not_found(err.to_string()),
+            AutomationError::Invalid(_) => Self::new(ErrorCode::InvalidRequest, err.to_string()),
+            AutomationError::UnknownEnvironment(_) => Self::not_found(err.to_string()),
+            AutomationError::NameTaken(_) => Self::invalid("name", &err),
+            AutomationError::Lost => Self::new(ErrorCode::Conflict, err.to_string()),
+            AutomationError::Store(_) => Self::internal(&err),
         }
     }
 }

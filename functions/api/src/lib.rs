@@ -2,6 +2,7 @@
 //! same routes as the Lambda.
 
 mod auth;
+mod base_url;
 mod body;
 mod dashboard;
 mod error;
@@ -53,6 +54,9 @@ fn open_api_router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(routes::runs::events))
         .routes(routes!(routes::audit::trail))
         .routes(routes!(routes::audit::segment))
+        .routes(routes!(routes::automations::list, routes::automations::create))
+        .routes(routes!(routes::automations::get, routes::automations::update, routes::automations::delete))
+        .routes(routes!(routes::automations::rotate_secret))
         .routes(routes!(routes::environments::list, routes::environments::create))
         .routes(routes!(routes::environments::get, routes::environments::update, routes::environments::delete))
         .routes(routes!(routes::secrets::list))

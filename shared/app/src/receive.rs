@@ -6,7 +6,6 @@ use ozma_domain::automation::Automation;
 use ozma_domain::id::{AutomationId, RunId};
 use ozma_domain::run::RunSource;
 use ozma_domain::standard_webhooks::{Envelope, SigningSecret, Unverified};
-use ozma_domain::template::RunTemplate;
 use ozma_store::StoreError;
 
 use crate::App;
@@ -74,22 +73,23 @@ async fn start(
     content: &[u8],
 ) -> Result<Received, ReceiveError> {
     let Automation { id, team, config, .. } = automation;
-    let RunTemplate { prompt, title, harness, agent_config, environment, repositories, deadline_seconds, metadata } =
-        config.template;
+    let mut template = config.template;
+    // The label by which runs are grouped, unless the template has one of its own.
+    template.agent_config.entry("name").or_insert_with(|| config.name.clone().into());
     // A header has no line ends, so that no key of an API client can be one of these.
     let key = format!("automation\n{id}\n{occurrence}");
     let new = NewRun {
         team,
         creator: config.name,
         source,
-        prompt,
-        title,
-        harness,
-        agent_config,
-        environment,
-        repositories,
-        deadline_seconds,
-        metadata,
+        prompt: template.prompt,
+        title: template.title,
+        harness: template.harness,
+        agent_config: template.agent_config,
+        environment: template.environment,
+        repositories: template.repositories,
+        deadline_seconds: template.deadline_seconds,
+        metadata: template.metadata,
         parent_run_id: None,
         idempotency: Some(Idempotency { key, body_hash: digest(content).to_string() }),
     };

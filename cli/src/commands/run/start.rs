@@ -1,13 +1,11 @@
 //! `oz run`: start a run, show it live, and end as it ends.
 
-use std::io::{Read, stdin};
 use std::time::Duration;
 
 use clap::Args;
 use ozma_api::wire::{AgentConfig, CreateRunRequest, Harness, RunCreated};
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::RunId;
-use ozma_domain::limits;
 
 use crate::args::{Format, Global};
 use crate::ask;
@@ -20,6 +18,7 @@ use crate::follow::Follow;
 use crate::interrupt::Interrupts;
 use crate::output;
 use crate::repo::RepoArgs;
+use crate::task::{self, HarnessArg};
 use crate::values;
 use crate::view::View;
 
@@ -68,24 +67,6 @@ pub(crate) struct StartArgs {
     plan: Option<String>,
 }
 
-/// A harness, for clap.
-#[derive(Clone, Copy, Debug)]
-struct HarnessArg(HarnessKind);
-
-impl std::str::FromStr for HarnessArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|err: ozma_domain::harness::UnknownHarness| err.to_string())
-    }
-}
-
-impl std::fmt::Display for HarnessArg {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0.as_str())
-    }
-}
-
 /// How following a run came to its end.
 enum Followed {
     ToTheEnd,
@@ -127,13 +108,9 @@ pub(crate) async fn run(global: &Global, args: StartArgs) -> Result<Exit, Failur
 
 fn request(args: &StartArgs) -> Result<CreateRunRequest, Failure> {
     let prompt = match args.task.as_deref() {
-        Some("-") => read_task()?,
-        Some(text) => text.to_owned(),
+        Some(text) => task::read(text)?,
         None => return Err(Failure::usage("there is no task").hint("give one with --task")),
     };
-    if prompt.trim().is_empty() {
-        return Err(Failure::usage("the task is empty"));
-    }
     let kind = args.harness.0.as_str().to_owned();
     let config = AgentConfig {
         name: args.name.clone(),
@@ -147,17 +124,6 @@ fn request(args: &StartArgs) -> Result<CreateRunRequest, Failure> {
         config: Some(config),
         ..CreateRunRequest::default()
     })
-}
-
-fn read_task() -> Result<String, Failure> {
-    let unreadable = |err| Failure::usage("cannot read the task from standard input").because(err);
-    let mut task = String::new();
-    stdin().take(limits::PROMPT_BYTES as u64 + 1).read_to_string(&mut task).map_err(unreadable)?;
-    if task.len() > limits::PROMPT_BYTES {
-        let hint = "put the work into a file of the repository";
-        return Err(Failure::usage("the task is larger than 1 MiB").hint(hint));
-    }
-    Ok(task)
 }
 
 /// Lets the request be sent again when its answer is lost.

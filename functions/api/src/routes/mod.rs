@@ -1,6 +1,7 @@
 //! The handlers, a file per noun. Each verifies, decodes, asks a use case, and answers.
 
 pub(crate) mod audit;
+pub(crate) mod automations;
 pub(crate) mod environments;
 pub(crate) mod health;
 pub(crate) mod new_run;

@@ -1,7 +1,5 @@
 //! From the body of a create request to what the use case takes: each refusal names its field.
 
-use std::collections::BTreeMap;
-
 use axum::http::HeaderMap;
 use ozma_app::accept::{Idempotency, NewRun};
 use ozma_domain::audit::digest;
@@ -10,6 +8,7 @@ use ozma_domain::harness::HarnessKind;
 use ozma_domain::limits;
 use ozma_domain::repository::Repository;
 use ozma_domain::run::RunSource;
+use ozma_domain::template::{RunTemplate, check_metadata, check_prompt};
 use serde_json::Value;
 
 use crate::auth::Caller;
@@ -18,32 +17,41 @@ use crate::error::ApiError;
 use crate::wire::{AgentConfig, CreateRunRequest, Harness};
 
 pub(crate) fn new_run(caller: Caller, headers: &HeaderMap, body: Body<CreateRunRequest>) -> Result<NewRun, ApiError> {
-    let request = body.value;
-    refuse_what_is_not_there(&request)?;
-    let mut config = request.config.clone().unwrap_or_default();
-    check_config(&config)?;
+    let parent_run_id = match body.value.parent_run_id.as_deref() {
+        None | Some("") => None,
+        Some(text) => Some(text.parse().map_err(|err| ApiError::invalid("parent_run_id", err))?),
+    };
+    let template = template(body.value)?;
+    check_prompt(&template.prompt, limits::PROMPT_BYTES)?;
+    check_metadata(&template.metadata)?;
+    Ok(NewRun {
+        idempotency: idempotency(headers, &body.bytes)?,
+        team: caller.team,
+        creator: caller.name,
+        source: source(headers),
+        prompt: template.prompt,
+        title: template.title,
+        harness: template.harness,
+        agent_config: template.agent_config,
+        environment: template.environment,
+        repositories: template.repositories,
+        deadline_seconds: template.deadline_seconds,
+        metadata: template.metadata,
+        parent_run_id,
+    })
+}
 
-    let prompt = request.prompt.clone().unwrap_or_default();
-    if prompt.trim().is_empty() {
-        return Err(ApiError::invalid("prompt", "needed: say what the agent should do"));
-    }
-    if prompt.len() > limits::PROMPT_BYTES {
-        let reason = format!("has {} bytes, at most {}", prompt.len(), limits::PROMPT_BYTES);
-        return Err(ApiError::invalid("prompt", reason));
-    }
-    if prompt.contains('\0') {
-        return Err(ApiError::invalid("prompt", "contains NUL"));
-    }
+/// What a request says of a run, whoever asks for it and when. Prompt and metadata are yet to be checked.
+pub(crate) fn template(request: CreateRunRequest) -> Result<RunTemplate, ApiError> {
+    refuse_what_is_not_there(&request)?;
+    let mut config = request.config.unwrap_or_default();
+    check_config(&config)?;
     let harness = harness(&config)?;
     config.harness = Some(Harness { kind: Some(harness.as_str().to_owned()), ..config.harness.unwrap_or_default() });
 
     let environment = match config.environment_id.as_deref() {
         None | Some("") => None,
         Some(text) => Some(text.parse().map_err(|err| ApiError::invalid("config.environment_id", err))?),
-    };
-    let parent = match request.parent_run_id.as_deref() {
-        None | Some("") => None,
-        Some(text) => Some(text.parse().map_err(|err| ApiError::invalid("parent_run_id", err))?),
     };
     let repositories: Vec<Repository> =
         config.repositories.clone().unwrap_or_default().into_iter().map(Into::into).collect();
@@ -54,20 +62,15 @@ pub(crate) fn new_run(caller: Caller, headers: &HeaderMap, body: Body<CreateRunR
         Ok(Value::Object(config)) => config,
         _ => return Err(ApiError::invalid("config", "cannot be stored")),
     };
-    Ok(NewRun {
-        idempotency: idempotency(headers, &body.bytes)?,
-        team: caller.team,
-        creator: caller.name,
-        source: source(headers),
-        prompt,
+    Ok(RunTemplate {
+        prompt: request.prompt.unwrap_or_default(),
         title: request.title.filter(|title| !title.trim().is_empty()),
         harness,
         agent_config,
         environment,
         repositories,
         deadline_seconds: config.deadline_seconds,
-        metadata: checked_metadata(request.metadata.unwrap_or_default())?,
-        parent_run_id: parent,
+        metadata: request.metadata.unwrap_or_default(),
     })
 }
 
@@ -145,28 +148,6 @@ fn harness(config: &AgentConfig) -> Result<HarnessKind, ApiError> {
     }
     let detail = format!("{FIELD}: the harness {name} is not available in this version; use \"shell\"");
     Err(ApiError::new(ErrorCode::OperationNotSupported, detail))
-}
-
-fn checked_metadata(metadata: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, ApiError> {
-    if metadata.len() > limits::METADATA_KEYS {
-        return Err(ApiError::invalid("metadata", format!("at most {} keys", limits::METADATA_KEYS)));
-    }
-    for (key, value) in &metadata {
-        let valid_key = (1..=limits::METADATA_KEY_BYTES).contains(&key.len())
-            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if !valid_key {
-            let key: String = key.chars().take(80).collect();
-            return Err(ApiError::invalid(
-                "metadata",
-                format!("the key \"{key}\" is not 1 to 64 of a-z, A-Z, 0-9, . _ -"),
-            ));
-        }
-        if value.len() > limits::METADATA_VALUE_BYTES || value.contains('\0') {
-            let reason = format!("at most {} bytes, without NUL", limits::METADATA_VALUE_BYTES);
-            return Err(ApiError::invalid(&format!("metadata.{key}"), reason));
-        }
-    }
-    Ok(metadata)
 }
 
 fn idempotency(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotency>, ApiError> {

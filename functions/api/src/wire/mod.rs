@@ -5,6 +5,7 @@
 
 pub mod agent_config;
 pub mod audit;
+pub mod automation;
 pub mod create_run;
 pub mod environment;
 pub mod health;
@@ -20,6 +21,7 @@ pub mod whoami;
 
 pub use agent_config::{AgentConfig, Harness, McpServer};
 pub use audit::{AuditIndex, AuditSegment};
+pub use automation::{Automation, AutomationConfig, AutomationList};
 pub use create_run::{Attachment, CreateRunRequest, FollowupRequest, Image, RunCreated};
 pub use environment::{
     AwsProvider, Deleted, Environment, EnvironmentConfig, EnvironmentList, GithubRepo, LastTask, Providers,

@@ -1,0 +1,358 @@
+//! `oz automation`: runs that the outside starts.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use ozma_api::wire::{Automation, AutomationConfig, CreateRunRequest, Harness};
+use ozma_domain::harness::HarnessKind;
+use ozma_domain::repository::RepositoryUrl;
+use ozma_domain::text::{one_line, shorten};
+
+use crate::args::{Format, Global};
+use crate::ask;
+use crate::client::Client;
+use crate::commands::environment;
+use crate::connect;
+use crate::control_plane::Work;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Text};
+use crate::repo::RepoArgs;
+use crate::task::{self, HarnessArg};
+use crate::values;
+
+const EXAMPLES: &str = "\
+Examples:
+  oz automation create --name deploy --env web --task 'make deploy'     prints its webhook, secret, and how to call it
+  oz automation update deploy --pause
+  oz automation rotate-secret deploy                                    the old secret works for 24 hours more
+  oz run list --name deploy                                             what it has started";
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(crate) enum AutomationCommand {
+    /// Define a run that a signed webhook or a planned event starts
+    #[command(after_help = EXAMPLES)]
+    Create(Box<CreateArgs>),
+    /// List automations
+    List,
+    /// Show an automation
+    Get {
+        /// Its id or its name
+        automation: String,
+    },
+    /// Change an automation; what is not named stays as it is
+    #[command(after_help = EXAMPLES)]
+    Update(Box<UpdateArgs>),
+    /// Delete an automation; runs that it started go on
+    Delete {
+        /// Its id or its name
+        automation: String,
+        /// Do not ask
+        #[arg(long)]
+        force: bool,
+    },
+    /// Give its webhook a new secret; the one before works for 24 hours more
+    RotateSecret {
+        /// Its id or its name
+        automation: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Unique within the team
+    #[arg(short, long)]
+    name: String,
+
+    /// What each run does; - reads it from standard input
+    #[arg(short = 'p', long = "task", visible_alias = "prompt", value_name = "TEXT")]
+    task: String,
+
+    /// What carries out the task: shell runs it as a bash script
+    #[arg(long, default_value_t = HarnessArg(HarnessKind::Shell), value_name = "HARNESS")]
+    harness: HarnessArg,
+
+    /// Start nothing until it is resumed
+    #[arg(long)]
+    paused: bool,
+
+    #[command(flatten)]
+    fields: Fields,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// Its id or its name
+    automation: String,
+    /// A new name
+    #[arg(short, long)]
+    name: Option<String>,
+    /// What each run does; - reads it from standard input
+    #[arg(short = 'p', long = "task", visible_alias = "prompt", value_name = "TEXT")]
+    task: Option<String>,
+    /// What carries out the task
+    #[arg(long, value_name = "HARNESS")]
+    harness: Option<HarnessArg>,
+    /// Start nothing any more
+    #[arg(long, conflicts_with = "resume")]
+    pause: bool,
+    /// Start runs again
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    fields: Fields,
+    #[arg(long, conflicts_with = "env")]
+    remove_env: bool,
+    #[arg(long, conflicts_with = "title")]
+    remove_title: bool,
+    #[arg(long, conflicts_with = "timeout")]
+    remove_timeout: bool,
+    /// Repeatable
+    #[arg(long, value_name = "REPO")]
+    remove_repo: Vec<RepositoryUrl>,
+}
+
+/// What create sets, and update replaces or, of repositories, adds.
+#[derive(Debug, Default, Args)]
+struct Fields {
+    /// The environment to work in, by id or name
+    #[arg(short, long = "env", visible_alias = "environment", value_name = "ENVIRONMENT")]
+    env: Option<String>,
+
+    #[command(flatten)]
+    repos: RepoArgs,
+
+    /// A title for its runs; made from the task if not given
+    #[arg(long)]
+    title: Option<String>,
+
+    /// The deadline of each run, such as 90s, 10m or 1h30m; the plan's bounds it
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    timeout: Option<Duration>,
+}
+
+pub(crate) async fn run(global: &Global, command: AutomationCommand) -> Result<Exit, Failure> {
+    // Nothing is started by looking after automations; runs come with webhooks, to a control plane that stays.
+    let connection = connect::connect(global, None, Work::NoStarts).await?;
+    let result = carry_out(global, &connection.client, command).await;
+    let told_address = *result.as_ref().unwrap_or(&false);
+    if told_address && connection.is_embedded() {
+        output::note("note: no control plane is running; `oz up` takes webhooks, by default at port 8484");
+    }
+    connection.close().await;
+    result.map(|_| Exit::Succeeded)
+}
+
+/// Whether an address was told that somebody is about to use.
+async fn carry_out(global: &Global, client: &Client, command: AutomationCommand) -> Result<bool, Failure> {
+    match command {
+        AutomationCommand::Create(args) => {
+            let config = args.config(client).await?;
+            print_with_secret(global, &client.create_automation(&config).await?)?;
+            return Ok(true);
+        }
+        AutomationCommand::List => {
+            let list = client.automations().await?;
+            let header = ["ID", "NAME", "STATE", "TASK", "UPDATED"];
+            let now = output::now();
+            let row = |automation: &Automation| row(automation, now);
+            output::list(global.output_format, &list, &list.automations, &header, row, "There are no automations.")?;
+        }
+        AutomationCommand::Get { automation } => {
+            output::item(global.output_format, &client.automation(&automation).await?, lines)?;
+        }
+        AutomationCommand::Update(args) => {
+            let automation = client.automation(&args.automation).await?;
+            let id = automation.id.clone();
+            let config = args.apply(client, automation).await?;
+            output::item(global.output_format, &client.update_automation(&id, &config).await?, lines)?;
+        }
+        AutomationCommand::Delete { automation, force } => {
+            let Automation { id, name, .. } = client.automation(&automation).await?;
+            if !ask::confirm(&format!("Delete the automation {}?", one_line(&name)), force).await? {
+                return Err(Failure::new("nothing was deleted"));
+            }
+            let deleted = client.delete_automation(&id).await?;
+            output::item(global.output_format, &deleted, |_| vec![("Deleted", one_line(&name))])?;
+        }
+        AutomationCommand::RotateSecret { automation } => {
+            let Automation { id, .. } = client.automation(&automation).await?;
+            print_with_secret(global, &client.rotate_secret(&id).await?)?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+impl CreateArgs {
+    async fn config(self, client: &Client) -> Result<AutomationConfig, Failure> {
+        let mut run = CreateRunRequest { prompt: Some(task::read(&self.task)?), ..CreateRunRequest::default() };
+        set_harness(&mut run, self.harness);
+        self.fields.add_to(client, &mut run).await?;
+        Ok(AutomationConfig { name: Some(self.name), paused: Some(self.paused), run: Some(run) })
+    }
+}
+
+impl UpdateArgs {
+    /// The removals first, so that one command can replace. Removing what is not there is an error: it is a slip.
+    async fn apply(self, client: &Client, automation: Automation) -> Result<AutomationConfig, Failure> {
+        let Automation { name, paused, mut run, .. } = automation;
+        let config = run.config.get_or_insert_default();
+        let repositories = config.repositories.get_or_insert_default();
+        for url in &self.remove_repo {
+            let missing = || Failure::usage(format!("the automation does not have {url}"));
+            let at = repositories.iter().position(|existing| existing.url == *url).ok_or_else(missing)?;
+            repositories.remove(at);
+        }
+        if self.remove_env {
+            config.environment_id = None;
+        }
+        if self.remove_timeout {
+            config.deadline_seconds = None;
+        }
+        if self.remove_title {
+            run.title = None;
+        }
+        if let Some(text) = &self.task {
+            run.prompt = Some(task::read(text)?);
+        }
+        if let Some(harness) = self.harness {
+            set_harness(&mut run, harness);
+        }
+        self.fields.add_to(client, &mut run).await?;
+        let paused = (paused || self.pause) && !self.resume;
+        Ok(AutomationConfig { name: self.name.or(Some(name)), paused: Some(paused), run: Some(run) })
+    }
+}
+
+impl Fields {
+    async fn add_to(self, client: &Client, run: &mut CreateRunRequest) -> Result<(), Failure> {
+        let config = run.config.get_or_insert_default();
+        let added = self.repos.repositories().await?;
+        let repositories = config.repositories.get_or_insert_default();
+        repositories.retain(|existing| added.iter().all(|added| added.url != existing.url));
+        repositories.extend(added);
+        if repositories.is_empty() {
+            config.repositories = None;
+        }
+        if let Some(env) = &self.env {
+            config.environment_id = Some(environment::find(client, env).await?.uid.to_string());
+        }
+        config.deadline_seconds = self.timeout.map(|timeout| timeout.as_secs()).or(config.deadline_seconds);
+        run.title = self.title.or(run.title.take());
+        Ok(())
+    }
+}
+
+fn set_harness(run: &mut CreateRunRequest, HarnessArg(kind): HarnessArg) {
+    let kind = Some(kind.as_str().to_owned());
+    run.config.get_or_insert_default().harness = Some(Harness { kind, ..Harness::default() });
+}
+
+fn row(automation: &Automation, now: jiff::Timestamp) -> Vec<Text> {
+    let task = automation.run.prompt.as_deref().map(one_line).unwrap_or_default();
+    vec![
+        Text::Id(automation.id.to_string()),
+        one_line(&automation.name).into(),
+        state(automation).into(),
+        shorten(&task, 60).into(),
+        values::age(automation.last_updated, now).into(),
+    ]
+}
+
+fn state(automation: &Automation) -> &'static str {
+    if automation.paused { "paused" } else { "active" }
+}
+
+fn lines(automation: &Automation) -> Vec<(&'static str, String)> {
+    let run = &automation.run;
+    let config = run.config.clone().unwrap_or_default();
+    let repositories = config.repositories.iter().flatten().map(|repo| match &repo.reference {
+        Some(reference) => format!("{} at {reference}", repo.url),
+        None => repo.url.to_string(),
+    });
+    let deadline = config.deadline_seconds.map(|seconds| values::took(Duration::from_secs(seconds)));
+    let lines = [
+        ("ID", automation.id.to_string()),
+        ("Name", one_line(&automation.name)),
+        ("State", state(automation).to_owned()),
+        ("Task", run.prompt.as_deref().map(|prompt| shorten(&one_line(prompt), 400)).unwrap_or_default()),
+        ("Title", run.title.as_deref().map(one_line).unwrap_or_default()),
+        ("Harness", config.harness.and_then(|harness| harness.kind).unwrap_or_default()),
+        ("Environment", config.environment_id.unwrap_or_default()),
+        ("Repositories", repositories.collect::<Vec<_>>().join("\n")),
+        ("Deadline", deadline.unwrap_or_default()),
+        ("Webhook", automation.webhook_url.clone()),
+        ("Secret", automation.webhook_secret.clone().unwrap_or_default()),
+        ("Rotated", automation.secret_rotated_at.map(|at| at.to_string()).unwrap_or_default()),
+        ("Updated", automation.last_updated.to_string()),
+    ];
+    lines.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// The one time that the secret is told, with what can be done with it.
+fn print_with_secret(global: &Global, automation: &Automation) -> Result<(), Failure> {
+    output::item(global.output_format, automation, lines)?;
+    if let (Format::Pretty | Format::Text, Some(secret)) = (global.output_format, &automation.webhook_secret) {
+        output::note("\nThe secret is not shown again. To try the webhook:\n");
+        output::line(example(&automation.webhook_url, secret))?;
+    }
+    Ok(())
+}
+
+/// For any POSIX shell with openssl and curl.
+fn example(url: &str, secret: &str) -> String {
+    format!(
+        "\
+body='{{\"hello\":\"world\"}}' id=$(openssl rand -hex 12) timestamp=$(date +%s)
+key=$(printf %s '{secret}' | cut -c7- | base64 -d | od -An -v -tx1 | tr -d ' \\n')
+signature=$(printf %s \"$id.$timestamp.$body\" | openssl dgst -sha256 -mac HMAC -macopt \"hexkey:$key\" -binary | base64)
+curl -sS '{url}' -H 'content-type: application/json' -d \"$body\" \\
+  -H \"webhook-id: $id\" -H \"webhook-timestamp: $timestamp\" -H \"webhook-signature: v1,$signature\""
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn automation() -> Automation {
+        serde_json::from_value(serde_json::json!({
+            "id": "0123456789abcdefABCDEF", "name": "deploy", "paused": true,
+            "run": {"prompt": "make\ndeploy", "title": "t", "metadata": {"a": "b"}, "config": {
+                "environment_id": "3Fz9kQ0vWm7LxYb2RtUe1C", "harness": {"type": "shell"}, "deadline_seconds": 90,
+                "repositories": [{"url": "acme/web", "ref": "main"}, {"url": "acme/api"}],
+            }},
+            "webhook_url": "http://127.0.0.1:8484/webhooks/0123456789abcdefABCDEF",
+            "created_at": "2026-11-21T00:00:00Z", "last_updated": "2026-11-21T00:00:00Z",
+        }))
+        .unwrap()
+    }
+
+    async fn update(line: &str) -> Result<String, String> {
+        let line = format!("oz automation update deploy {line}");
+        let cli = Cli::try_parse_from(line.split_whitespace()).map_err(|err| err.to_string())?;
+        let Command::Automation(AutomationCommand::Update(args)) = cli.command else { unreachable!() };
+        let nobody = Client::new("http://127.0.0.1:1", None).unwrap();
+        let config = args.apply(&nobody, automation()).await.map_err(|failure| failure.lines(false).join(" / "))?;
+        Ok(serde_json::to_string(&config).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_update_changes_what_it_names() {
+        insta::assert_snapshot!(update("").await.unwrap(), @"");
+        insta::assert_snapshot!(update("--resume --name ship --task true --timeout 10m --repo acme/web --ref v2").await.unwrap(), @"");
+        insta::assert_snapshot!(update("--remove-env --remove-title --remove-timeout --remove-repo acme/web --remove-repo acme/api").await.unwrap(), @"");
+        insta::assert_snapshot!(update("--remove-repo acme/app").await.unwrap_err(), @"");
+        assert!(update("--pause --resume").await.unwrap_err().contains("cannot be used with"));
+    }
+
+    #[test]
+    fn an_automation_is_shown_without_what_it_lacks() {
+        let lines: Vec<String> = lines(&automation()).iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        insta::assert_snapshot!(lines.join("\n"), @"");
+    }
+}

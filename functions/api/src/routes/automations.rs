@@ -1,0 +1,177 @@
+//! Automations: list, create, get, replace, rotate, delete. None of it is in the contract.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use ozma_app::App;
+use ozma_app::automations;
+use ozma_domain::automation as domain;
+use serde_json::Value;
+
+use super::new_run::template;
+use crate::auth::Caller;
+use crate::base_url::BaseUrl;
+use crate::body::Body;
+use crate::error::ApiError;
+use crate::path::Path;
+use crate::wire::{Automation, AutomationConfig, AutomationList, CreateRunRequest, Deleted, Problem};
+
+/// Every automation of the team, by name.
+#[utoipa::path(
+    get,
+    path = "/automations",
+    operation_id = "listAutomations",
+    responses((status = 200, body = AutomationList), (status = 401, body = Problem)),
+    tag = "automations"
+)]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    base: BaseUrl,
+) -> Result<Json<AutomationList>, ApiError> {
+    let all = automations::list(&app, &caller.team).await?;
+    Ok(Json(AutomationList { automations: all.into_iter().map(|one| answer(one, &base)).collect() }))
+}
+
+/// Creates an automation. Its webhook's secret is in this answer and in no other.
+#[utoipa::path(
+    post,
+    path = "/automations",
+    operation_id = "createAutomation",
+    request_body = AutomationConfig,
+    responses(
+        (status = 201, body = Automation),
+        (status = 400, body = Problem),
+        (status = 401, body = Problem),
+        (status = 404, description = "There is no such environment", body = Problem),
+    ),
+    tag = "automations"
+)]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    base: BaseUrl,
+    body: Body<AutomationConfig>,
+) -> Result<(StatusCode, Json<Automation>), ApiError> {
+    let automation = automations::create(&app, &caller.team, config(body.value)?).await?;
+    Ok((StatusCode::CREATED, Json(answer_with_secret(&app, automation, &base))))
+}
+
+/// One automation, by id or by name.
+#[utoipa::path(
+    get,
+    path = "/automations/{id}",
+    operation_id = "getAutomation",
+    params(("id" = String, Path, description = "The id, or the name")),
+    responses((status = 200, body = Automation), (status = 404, body = Problem)),
+    tag = "automations"
+)]
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    base: BaseUrl,
+    Path(id): Path<String>,
+) -> Result<Json<Automation>, ApiError> {
+    Ok(Json(answer(automations::find(&app, &caller.team, &id).await?, &base)))
+}
+
+/// Replaces an automation's configuration, and with `paused` pauses or resumes it. Its address and its secret stay.
+#[utoipa::path(
+    put,
+    path = "/automations/{id}",
+    operation_id = "updateAutomation",
+    params(("id" = String, Path, description = "The id, or the name")),
+    request_body = AutomationConfig,
+    responses((status = 200, body = Automation), (status = 400, body = Problem), (status = 404, body = Problem)),
+    tag = "automations"
+)]
+pub(crate) async fn update(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    base: BaseUrl,
+    Path(id): Path<String>,
+    body: Body<AutomationConfig>,
+) -> Result<Json<Automation>, ApiError> {
+    Ok(Json(answer(automations::update(&app, &caller.team, &id, config(body.value)?).await?, &base)))
+}
+
+/// Deletes an automation. Runs that it started go on.
+#[utoipa::path(
+    delete,
+    path = "/automations/{id}",
+    operation_id = "deleteAutomation",
+    params(("id" = String, Path, description = "The id, or the name")),
+    responses((status = 200, body = Deleted), (status = 404, body = Problem)),
+    tag = "automations"
+)]
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Deleted>, ApiError> {
+    automations::delete(&app, &caller.team, &id).await?;
+    Ok(Json(Deleted { success: true }))
+}
+
+/// Gives an automation's webhook a new secret, which is in this answer and in no other. The one before works for 24 hours
+/// more; one before that stops at once.
+#[utoipa::path(
+    post,
+    path = "/automations/{id}/rotate-secret",
+    operation_id = "rotateAutomationSecret",
+    params(("id" = String, Path, description = "The id, or the name")),
+    responses((status = 200, body = Automation), (status = 404, body = Problem), (status = 409, body = Problem)),
+    tag = "automations"
+)]
+pub(crate) async fn rotate_secret(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    base: BaseUrl,
+    Path(id): Path<String>,
+) -> Result<Json<Automation>, ApiError> {
+    let automation = automations::rotate(&app, &caller.team, &id).await?;
+    Ok(Json(answer_with_secret(&app, automation, &base)))
+}
+
+fn config(wire: AutomationConfig) -> Result<domain::AutomationConfig, ApiError> {
+    let run = wire.run.ok_or_else(|| ApiError::invalid("run", "needed: the request that each trigger makes"))?;
+    if run.parent_run_id.as_deref().is_some_and(|parent| !parent.is_empty()) {
+        return Err(ApiError::invalid("run.parent_run_id", "a run that a trigger starts has no parent"));
+    }
+    let template = template(run).map_err(|err| err.within("run"))?;
+    Ok(domain::AutomationConfig {
+        name: wire.name.unwrap_or_default(),
+        paused: wire.paused.unwrap_or_default(),
+        template,
+    })
+}
+
+fn answer_with_secret(app: &App, automation: domain::Automation, base: &BaseUrl) -> Automation {
+    let secret = automation.secret(&app.settings.webhook_key).expose().to_owned();
+    Automation { webhook_secret: Some(secret), ..answer(automation, base) }
+}
+
+fn answer(automation: domain::Automation, BaseUrl(base): &BaseUrl) -> Automation {
+    let domain::Automation { id, config, rotated_at, created_at, last_updated, .. } = automation;
+    let template = config.template;
+    let run = CreateRunRequest {
+        prompt: Some(template.prompt),
+        title: template.title,
+        config: serde_json::from_value(Value::Object(template.agent_config)).ok(),
+        metadata: Some(template.metadata).filter(|metadata| !metadata.is_empty()),
+        ..CreateRunRequest::default()
+    };
+    Automation {
+        webhook_url: format!("{base}/webhooks/{id}"),
+        id,
+        name: config.name,
+        paused: config.paused,
+        run,
+        webhook_secret: None,
+        secret_rotated_at: rotated_at,
+        created_at,
+        last_updated,
+    }
+}
