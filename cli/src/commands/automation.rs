@@ -343,16 +343,29 @@ mod tests {
 
     #[tokio::test]
     async fn an_update_changes_what_it_names() {
-        insta::assert_snapshot!(update("").await.unwrap(), @"");
-        insta::assert_snapshot!(update("--resume --name ship --task true --timeout 10m --repo acme/web --ref v2").await.unwrap(), @"");
-        insta::assert_snapshot!(update("--remove-env --remove-title --remove-timeout --remove-repo acme/web --remove-repo acme/api").await.unwrap(), @"");
-        insta::assert_snapshot!(update("--remove-repo acme/app").await.unwrap_err(), @"");
+        insta::assert_snapshot!(update("").await.unwrap(), @r#"{"name":"deploy","paused":true,"run":{"prompt":"make\ndeploy","config":{"environment_id":"3Fz9kQ0vWm7LxYb2RtUe1C","harness":{"type":"shell"},"repositories":[{"url":"https://github.com/acme/web","ref":"main"},{"url":"https://github.com/acme/api"}],"deadline_seconds":90},"title":"t","metadata":{"a":"b"}}}"#);
+        insta::assert_snapshot!(update("--resume --name ship --task true --timeout 10m --repo acme/web --ref v2").await.unwrap(), @r#"{"name":"ship","paused":false,"run":{"prompt":"true","config":{"environment_id":"3Fz9kQ0vWm7LxYb2RtUe1C","harness":{"type":"shell"},"repositories":[{"url":"https://github.com/acme/api"},{"url":"https://github.com/acme/web","ref":"v2"}],"deadline_seconds":600},"title":"t","metadata":{"a":"b"}}}"#);
+        insta::assert_snapshot!(update("--remove-env --remove-title --remove-timeout --remove-repo acme/web --remove-repo acme/api").await.unwrap(), @r#"{"name":"deploy","paused":true,"run":{"prompt":"make\ndeploy","config":{"harness":{"type":"shell"}},"metadata":{"a":"b"}}}"#);
+        insta::assert_snapshot!(update("--remove-repo acme/app").await.unwrap_err(), @"error: the automation does not have https://github.com/acme/app");
         assert!(update("--pause --resume").await.unwrap_err().contains("cannot be used with"));
     }
 
     #[test]
     fn an_automation_is_shown_without_what_it_lacks() {
         let lines: Vec<String> = lines(&automation()).iter().map(|(name, value)| format!("{name}: {value}")).collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+ID: 0123456789abcdefABCDEF
+Name: deploy
+State: paused
+Task: make deploy
+Title: t
+Harness: shell
+Environment: 3Fz9kQ0vWm7LxYb2RtUe1C
+Repositories: https://github.com/acme/web at main
+https://github.com/acme/api
+Deadline: 1 min 30 s
+Webhook: http://127.0.0.1:8484/webhooks/0123456789abcdefABCDEF
+Updated: 2026-11-21T00:00:00Z
+");
     }
 }

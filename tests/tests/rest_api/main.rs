@@ -2,6 +2,7 @@
 //! description of itself.
 
 mod api;
+mod automations;
 mod creating;
 mod environments;
 mod errors;

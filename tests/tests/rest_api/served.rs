@@ -20,7 +20,8 @@ async fn every_operation_described_is_served_and_no_other() {
             .replace("{execution}", "1")
             .replace("{sequence}", "1")
             .replace("{name}", "NAME")
-            .replace("{uid}", "web");
+            .replace("{uid}", "web")
+            .replace("{id}", "nightly");
         assert!(!url.contains('{'), "{url}: a new parameter needs a value");
         for method in METHODS {
             let answer = api.call(method, &url, "").await;

@@ -3,6 +3,7 @@
 //! They need the program: `cargo build -p oz` first, which `tests/run` does.
 
 mod audit;
+mod automations;
 mod cancel;
 mod cli;
 mod data_folder;

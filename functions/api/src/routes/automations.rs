@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use ozma_app::App;
 use ozma_app::automations;
 use ozma_domain::automation as domain;
+use ozma_domain::limits;
 use serde_json::Value;
 
 use super::new_run::template;
@@ -140,7 +141,7 @@ fn config(wire: AutomationConfig) -> Result<domain::AutomationConfig, ApiError> 
     if run.parent_run_id.as_deref().is_some_and(|parent| !parent.is_empty()) {
         return Err(ApiError::invalid("run.parent_run_id", "a run that a trigger starts has no parent"));
     }
-    let template = template(run).map_err(|err| err.within("run"))?;
+    let template = template(run, limits::TEMPLATE_PROMPT_BYTES).map_err(|err| err.within("run"))?;
     Ok(domain::AutomationConfig {
         name: wire.name.unwrap_or_default(),
         paused: wire.paused.unwrap_or_default(),

@@ -21,9 +21,7 @@ pub(crate) fn new_run(caller: Caller, headers: &HeaderMap, body: Body<CreateRunR
         None | Some("") => None,
         Some(text) => Some(text.parse().map_err(|err| ApiError::invalid("parent_run_id", err))?),
     };
-    let template = template(body.value)?;
-    check_prompt(&template.prompt, limits::PROMPT_BYTES)?;
-    check_metadata(&template.metadata)?;
+    let template = template(body.value, limits::PROMPT_BYTES)?;
     Ok(NewRun {
         idempotency: idempotency(headers, &body.bytes)?,
         team: caller.team,
@@ -41,11 +39,13 @@ pub(crate) fn new_run(caller: Caller, headers: &HeaderMap, body: Body<CreateRunR
     })
 }
 
-/// What a request says of a run, whoever asks for it and when. Prompt and metadata are yet to be checked.
-pub(crate) fn template(request: CreateRunRequest) -> Result<RunTemplate, ApiError> {
+/// What a request says of a run, whoever asks for it and when.
+pub(crate) fn template(request: CreateRunRequest, prompt_bytes: usize) -> Result<RunTemplate, ApiError> {
     refuse_what_is_not_there(&request)?;
     let mut config = request.config.unwrap_or_default();
     check_config(&config)?;
+    let prompt = request.prompt.unwrap_or_default();
+    check_prompt(&prompt, prompt_bytes)?;
     let harness = harness(&config)?;
     config.harness = Some(Harness { kind: Some(harness.as_str().to_owned()), ..config.harness.unwrap_or_default() });
 
@@ -62,15 +62,17 @@ pub(crate) fn template(request: CreateRunRequest) -> Result<RunTemplate, ApiErro
         Ok(Value::Object(config)) => config,
         _ => return Err(ApiError::invalid("config", "cannot be stored")),
     };
+    let metadata = request.metadata.unwrap_or_default();
+    check_metadata(&metadata)?;
     Ok(RunTemplate {
-        prompt: request.prompt.unwrap_or_default(),
+        prompt,
         title: request.title.filter(|title| !title.trim().is_empty()),
         harness,
         agent_config,
         environment,
         repositories,
         deadline_seconds: config.deadline_seconds,
-        metadata: request.metadata.unwrap_or_default(),
+        metadata,
     })
 }
 
