@@ -109,8 +109,8 @@ mod tests {
     const AUTOMATION: &str = "3Fz9kQ0vWm7LxYb2RtUe1C";
 
     #[track_caller]
-    fn check(event: Value, expected: &str) {
-        let told = match read(&event) {
+    fn check(event: &Value, expected: &str) {
+        let told = match read(event) {
             Ok(planned) => format!("{} {}", planned.automation, planned.occurrence.replace('\n', " ")),
             Err(err) => {
                 assert_eq!(err.disposition(), Disposition::Park);
@@ -123,23 +123,23 @@ mod tests {
     #[test]
     fn an_event_is_told_by_its_id_and_a_schedule_by_its_time() {
         let detail = json!({"automation": AUTOMATION});
-        check(json!({"id": "e-1", "detail": detail}), &format!("{AUTOMATION} event e-1"));
+        check(&json!({"id": "e-1", "detail": detail}), &format!("{AUTOMATION} event e-1"));
         let at = |time: &str| json!({"automation": AUTOMATION, "scheduled_time": time});
-        check(at("2026-11-21T03:00:00Z"), &format!("{AUTOMATION} schedule 2026-11-21T03:00:00Z"));
+        check(&at("2026-11-21T03:00:00Z"), &format!("{AUTOMATION} schedule 2026-11-21T03:00:00Z"));
         // However it is spelled.
-        check(at("2026-11-21T04:00:00.000+01:00"), &format!("{AUTOMATION} schedule 2026-11-21T03:00:00Z"));
+        check(&at("2026-11-21T04:00:00.000+01:00"), &format!("{AUTOMATION} schedule 2026-11-21T03:00:00Z"));
         let no = "this is no event for an automation: ";
-        check(json!({"detail": detail}), &format!("{no}missing field `id`"));
-        check(json!({"id": "", "detail": detail}), &format!("{no}its id is empty"));
-        check(json!({"id": "e-1", "detail": {}}), &format!("{no}missing field `automation`"));
-        check(json!({"id": "e-1", "detail": null}), no);
-        check(json!({"automation": AUTOMATION}), &format!("{no}missing field `scheduled_time`"));
-        check(at("<aws.scheduler.scheduled-time>"), no);
+        check(&json!({"detail": detail}), &format!("{no}missing field `id`"));
+        check(&json!({"id": "", "detail": detail}), &format!("{no}its id is empty"));
+        check(&json!({"id": "e-1", "detail": {}}), &format!("{no}missing field `automation`"));
+        check(&json!({"id": "e-1", "detail": null}), no);
+        check(&json!({"automation": AUTOMATION}), &format!("{no}missing field `scheduled_time`"));
+        check(&at("<aws.scheduler.scheduled-time>"), no);
         check(
-            json!({"automation": "nightly", "scheduled_time": "2026-11-21T03:00:00Z"}),
+            &json!({"automation": "nightly", "scheduled_time": "2026-11-21T03:00:00Z"}),
             &format!("{no}\"nightly\" is"),
         );
-        check(json!([]), no);
-        check(json!("text"), no);
+        check(&json!([]), no);
+        check(&json!("text"), no);
     }
 }
