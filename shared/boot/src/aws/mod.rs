@@ -133,6 +133,7 @@ impl Aws {
             // There is no waiting for a launch that is given up before.
             relaunch_seconds: RELAUNCH_SECONDS.min(start_seconds),
             claim_key: SecretString::default(),
+            webhook_key: SecretString::default(),
             signing_seed: [0; 32],
             billed: true,
         })
@@ -140,6 +141,10 @@ impl Aws {
 
     pub async fn claim_key(&self) -> Result<SecretString, StartError> {
         self.secret("OZ_CLAIM_KEY_SECRET").await
+    }
+
+    pub async fn webhook_key(&self) -> Result<SecretString, StartError> {
+        self.secret("OZ_WEBHOOK_KEY_SECRET").await
     }
 
     /// The seed of the key that signs audit manifests: the digest of a generated text.
