@@ -160,7 +160,8 @@ class World:
         return wait_until(lambda: f"{run} is {states}: {last}", there, seconds)
 
     def automation(self, task, **more):
-        return self.api("POST", "/automations", {"name": f"a-{time.monotonic_ns()}", "prompt": task, **more})
+        run = {"prompt": task, "config": {"harness": {"type": "shell"}}, **more}
+        return self.api("POST", "/automations", {"name": f"a-{time.monotonic_ns()}", "run": run})
 
     def webhook(self, automation, body, delivery, at=None, secret=None):
         """Sends a signed webhook; answers status and JSON."""

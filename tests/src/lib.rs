@@ -1,5 +1,6 @@
 //! Stories, conformance and the simulation.
 
 pub mod conformance;
+pub mod emulator;
 
 pub mod world;

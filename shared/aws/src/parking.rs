@@ -11,9 +11,10 @@ pub struct Parking {
     url: String,
 }
 
-/// A message of SQS holds 1 MiB; what was received fits, and the reason beside it.
 const REASON_CHARS: usize = 1_000;
-const BODY_BYTES: usize = 900 * 1024;
+
+/// What a message of SQS holds.
+const MESSAGE_BYTES: usize = 1024 * 1024;
 
 impl Parking {
     pub fn new(client: Client, url: impl Into<String>) -> Self {
@@ -22,14 +23,17 @@ impl Parking {
 
     /// Keeps `body`, which `function` could not handle because of `reason`.
     pub async fn park(&self, function: &str, reason: &str, body: &str) -> Result<(), PortError> {
-        let mut end = body.len().min(BODY_BYTES);
-        while !body.is_char_boundary(end) {
-            end -= 1;
+        let reason = shorten(reason, REASON_CHARS);
+        let written = |body| json!({ "function": function, "reason": reason, "body": body }).to_string();
+        // Quoted within JSON it may be several times as long as it was received; its beginning tells enough.
+        let (mut body, mut message) = (body, written(body));
+        while message.len() > MESSAGE_BYTES {
+            body = &body[..body.floor_char_boundary(body.len() / 2)];
+            message = written(body);
         }
-        let message = json!({ "function": function, "reason": shorten(reason, REASON_CHARS), "body": &body[..end] });
-        let send = self.client.send_message().queue_url(&self.url).message_body(message.to_string());
+        let send = self.client.send_message().queue_url(&self.url).message_body(message);
         send.send().await.map_err(|err| PortError::because("could not park a message", err))?;
-        tracing::error!(function, reason, "parked a message that can never be handled");
+        tracing::error!(function, reason = &*reason, "parked a message that can never be handled");
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use ozma_app::ports::{PortError, SecretMetadata, Vault};
 use ozma_domain::aws::{RoleArn, SecretReference};
 use ozma_domain::id::{SecretName, TeamId};
+use ozma_domain::limits::SECRET_BYTES;
 use ozma_domain::protocol::AwsCredentials;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -40,6 +41,9 @@ impl AwsVault {
 #[async_trait]
 impl Vault for AwsVault {
     async fn put(&self, team: &TeamId, name: &SecretName, value: SecretString) -> Result<(), PortError> {
+        if value.expose_secret().len() > SECRET_BYTES {
+            return Err(PortError::new(format!("the secret {name} is larger than {SECRET_BYTES} bytes")));
+        }
         let id = self.id(team, name);
         let put = self.secrets.put_secret_value().secret_id(&id).secret_string(value.expose_secret());
         match put.send().await {

@@ -65,8 +65,8 @@ pub const DESCRIPTION_CHARS: usize = 240;
 pub const ENVIRONMENT_ITEMS: usize = 100;
 pub const ENVIRONMENT_BYTES: usize = 64 * 1024;
 
-/// A secret's value: what fits an environment variable on Linux (`MAX_ARG_STRLEN` is 128 KiB).
-pub const SECRET_BYTES: usize = 128 * 1024 - 256;
+/// A secret's value: what Secrets Manager holds. It fits an environment variable on Linux (`MAX_ARG_STRLEN` is 128 KiB).
+pub const SECRET_BYTES: usize = 64 * 1024;
 
 /// A secret shorter than this is not masked: it would blot out ordinary text and hide nothing.
 pub const MASKED_SECRET_BYTES: usize = 4;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_ecs::operation::run_task::RunTaskError;
 use aws_sdk_ecs::types::{
     AssignPublicIp, AwsVpcConfiguration, CapacityProviderStrategyItem, ContainerOverride, DesiredStatus,
     EphemeralStorage, KeyValuePair, NetworkConfiguration, PropagateTags, Tag, TaskOverride,
@@ -114,6 +115,12 @@ impl EcsLauncher {
                 answer::of_failure(reason, detail)
             }
             Err(err) => {
+                // A conflict names the tasks that the token has started.
+                if let Some(RunTaskError::ConflictException(conflict)) = err.as_service_error()
+                    && let Some(arn) = conflict.resource_ids().first()
+                {
+                    self.remember(request.execution, arn);
+                }
                 let verbatim = || DisplayErrorContext(&err).to_string();
                 answer::of_error(err.code(), &err.message().map_or_else(verbatim, str::to_owned))
             }
@@ -240,8 +247,10 @@ impl Launcher for EcsLauncher {
     }
 
     async fn status(&self, execution: ExecutionId) -> Result<ContainerStatus, PortError> {
-        let running = self.described(&self.running(execution).await?).await?;
-        if running.iter().any(|task| !task.is_stopped()) {
+        let listed = self.running(execution).await?;
+        let running = self.described(&listed).await?;
+        // For a moment after its start, a task is listed and cannot be described.
+        if running.len() < listed.len() || running.iter().any(|task| !task.is_stopped()) {
             return Ok(ContainerStatus::Alive);
         }
         match self.stopping(execution).await? {
