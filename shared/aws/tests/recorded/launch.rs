@@ -32,7 +32,7 @@ fn assert_asked(sent: &Value, request: &LaunchRequest, number: usize, provider: 
         "count": 1,
         "clientToken": token,
         "startedBy": execution,
-        "capacityProviderStrategy": [{ "capacityProvider": provider, "weight": 1 }],
+        "capacityProviderStrategy": [{ "base": 0, "capacityProvider": provider, "weight": 1 }],
         "networkConfiguration": { "awsvpcConfiguration": {
             "subnets": subnets, "securityGroups": ["sg-1"], "assignPublicIp": "ENABLED",
         } },
