@@ -170,7 +170,7 @@ async fn a_conflict_is_an_earlier_start_whose_task_can_be_stopped() {
 #[tokio::test]
 async fn what_will_never_work_is_refused_with_what_to_change() {
     #[track_caller]
-    fn check(told: (String, String), parts: &[&str]) {
+    fn check(told: &(String, String), parts: &[&str]) {
         assert_eq!(told.0, "refused", "{}", told.1);
         assert!(parts.iter().all(|part| told.1.contains(part)), "{}", told.1);
     }
@@ -181,16 +181,16 @@ async fn what_will_never_work_is_refused_with_what_to_change() {
         told
     };
     let pass_role = "User is not authorized to perform: iam:PassRole";
-    check(told(refused("RunTask", "AccessDeniedException", pass_role)).await, &[pass_role, "Update the stack"]);
-    check(told(refused("RunTask", "ClusterNotFoundException", "Cluster not found.")).await, &["Update the stack"]);
+    check(&told(refused("RunTask", "AccessDeniedException", pass_role)).await, &[pass_role, "Update the stack"]);
+    check(&told(refused("RunTask", "ClusterNotFoundException", "Cluster not found.")).await, &["Update the stack"]);
     let subnet = "The subnet ID 'subnet-a' does not exist";
-    check(told(refused("RunTask", "InvalidParameterException", subnet)).await, &[subnet]);
-    check(told(failure("MISSING")).await, &["MISSING"]);
+    check(&told(refused("RunTask", "InvalidParameterException", subnet)).await, &[subnet]);
+    check(&told(failure("MISSING")).await, &["MISSING"]);
     let inactive = refused("RunTask", "ClientException", "TaskDefinition is inactive");
-    check(told(inactive).await, &[BASE, "update the stack"]);
+    check(&told(inactive).await, &[BASE, "update the stack"]);
 
     let seam = Seam::new([]);
-    check(launch(&seam.launcher(), &LaunchRequest { network: Network::None, ..request(1) }).await, &["network full"]);
+    check(&launch(&seam.launcher(), &LaunchRequest { network: Network::None, ..request(1) }).await, &["network full"]);
     assert!(seam.sent().is_empty(), "AWS need not be asked");
 }
 
