@@ -1,7 +1,7 @@
 //! Reading the audit trail back: the manifest, the list of segments, and each as it is stored.
 
 use ozma_domain::audit::SignedManifest;
-use ozma_domain::audit::manifest::{SegmentEntry, public_key};
+use ozma_domain::audit::manifest::SegmentEntry;
 use ozma_domain::id::{ExecutionId, RunId, TeamId};
 use ozma_store::{ArchiveKey, Object, Owed, StoreError};
 
@@ -13,7 +13,7 @@ pub struct Trail {
     /// Whether the trail has been sealed. Without a manifest, somebody took it away.
     pub sealed: bool,
     pub manifest: Option<SignedManifest>,
-    /// Of the signing key, 32 bytes in base64. Keep a copy of your own: one that comes with the data proves nothing.
+    /// Of the signing key, 32 bytes in base64; empty before the installation has one. Keep a copy of your own: one that comes with the data proves nothing.
     pub public_key: String,
     pub segments: Vec<TrailSegment>,
 }
@@ -38,7 +38,7 @@ pub enum AuditError {
 pub async fn trail(app: &App, team: &TeamId, run_id: RunId) -> Result<Trail, AuditError> {
     let run = app.store.run(run_id).await?.filter(|run| run.team == *team).ok_or(AuditError::Unknown(run_id))?;
     let key = ArchiveKey::Manifest { team, run: run_id, executions: run.executions };
-    let public_key = public_key(&app.settings.signing_seed);
+    let public_key = app.store.audit_key().await?.unwrap_or_default();
     if let Some(object) = app.archive.read(&key).await? {
         let unreadable = |cause| StoreError::Unreadable { what: key.to_string(), cause };
         let manifest: SignedManifest = serde_json::from_slice(&object.bytes).map_err(|err| unreadable(err.into()))?;

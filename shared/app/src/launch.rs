@@ -3,7 +3,7 @@
 
 use ozma_domain::environment::{EnvironmentConfig, Network};
 use ozma_domain::failure::FailureClass;
-use ozma_domain::id::{ExecutionId, SecretName};
+use ozma_domain::id::ExecutionId;
 use ozma_domain::outcome::Outcome;
 use ozma_domain::plan::Plan;
 use ozma_domain::run::{Run, RunRequest};
@@ -110,16 +110,12 @@ pub(crate) async fn environment_of(
 }
 
 async fn missing_secret(app: &App, run: &Run, environment: &EnvironmentConfig) -> Result<Option<Outcome>, PortError> {
-    if environment.secrets.is_empty() {
-        return Ok(None);
+    let mut missing = Vec::new();
+    for name in &environment.secrets {
+        if app.vault.find(&run.team, name).await?.is_none() {
+            missing.push(name.as_str());
+        }
     }
-    let known = app.vault.list(&run.team).await?;
-    let missing: Vec<&str> = environment
-        .secrets
-        .iter()
-        .filter(|name| !known.iter().any(|secret| secret.name == **name))
-        .map(SecretName::as_str)
-        .collect();
     Ok((!missing.is_empty()).then(|| {
         let message = format!(
             "the environment {} needs the secret {}, which does not exist; create it with: oz secret create {}",

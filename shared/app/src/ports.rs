@@ -176,7 +176,13 @@ pub trait Vault: Send + Sync {
     /// Whether there was one.
     async fn delete(&self, team: &TeamId, name: &SecretName) -> Result<bool, PortError>;
 
+    /// May lag behind by minutes: for people to look at. A decision asks [`Vault::find`].
     async fn list(&self, team: &TeamId) -> Result<Vec<SecretMetadata>, PortError>;
+
+    /// What is known of one secret as it is now.
+    async fn find(&self, team: &TeamId, name: &SecretName) -> Result<Option<SecretMetadata>, PortError> {
+        Ok(self.list(team).await?.into_iter().find(|secret| secret.name == *name))
+    }
 
     /// The value, or none if there is no such secret.
     async fn get(&self, team: &TeamId, name: &SecretName) -> Result<Option<SecretString>, PortError>;

@@ -67,11 +67,8 @@ impl Vault for AwsVault {
     async fn delete(&self, team: &TeamId, name: &SecretName) -> Result<bool, PortError> {
         let id = self.id(team, name);
         // Deleting does not say whether there was one.
-        match self.secrets.describe_secret().secret_id(&id).send().await {
-            Ok(found) if found.deleted_date().is_some() => return Ok(false),
-            Ok(_) => {}
-            Err(err) if is_absent(err.code()) => return Ok(false),
-            Err(err) => return Err(PortError::because("could not look for a secret", err)),
+        if self.find(team, name).await?.is_none() {
+            return Ok(false);
         }
         // Kept for recovery, its name could not be used again for a week.
         let delete = self.secrets.delete_secret().secret_id(&id).force_delete_without_recovery(true);
@@ -99,6 +96,20 @@ impl Vault for AwsVault {
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
+    }
+
+    /// `ListSecrets` may be five minutes behind; this is not.
+    async fn find(&self, team: &TeamId, name: &SecretName) -> Result<Option<SecretMetadata>, PortError> {
+        match self.secrets.describe_secret().secret_id(self.id(team, name)).send().await {
+            Ok(found) if found.deleted_date().is_some() => Ok(None),
+            Ok(found) => {
+                let created_at = timestamp(found.created_date());
+                let updated_at = found.last_changed_date().map_or(created_at, |at| timestamp(Some(at)));
+                Ok(Some(SecretMetadata { name: name.clone(), created_at, updated_at }))
+            }
+            Err(err) if is_absent(err.code()) => Ok(None),
+            Err(err) => Err(PortError::because("could not look for a secret", err)),
+        }
     }
 
     async fn get(&self, team: &TeamId, name: &SecretName) -> Result<Option<SecretString>, PortError> {

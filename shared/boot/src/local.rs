@@ -82,7 +82,7 @@ pub async fn open(
     store.create_table().await?;
     dynamodb::keep_expiring(&database);
     let team: TeamId = TEAM.parse().expect("a valid team id");
-    let plan = seed(&store, &team, asked, folder.admin_key(), clock.as_ref()).await?;
+    let plan = seed(&store, &team, asked, folder.admin_key(), folder.audit_seed(), clock.as_ref()).await?;
 
     let queue = Arc::new(LocalQueue::default());
     let (on_exit, exits) = mpsc::unbounded_channel();

@@ -1,6 +1,7 @@
-//! What an installation starts with: a team with its plan, and the key of its owner.
+//! What an installation starts with: a team with its plan, the key of its owner, and the public half of the audit key.
 
 use ozma_app::ports::Clock;
+use ozma_domain::audit::manifest::public_key;
 use ozma_domain::id::TeamId;
 use ozma_domain::plan::Plan;
 use ozma_domain::token::ApiKey;
@@ -12,6 +13,7 @@ pub(crate) async fn seed(
     team: &TeamId,
     asked: Option<Plan>,
     admin_key: &ApiKey,
+    signing_seed: &[u8; 32],
     clock: &dyn Clock,
 ) -> Result<Plan, StoreError> {
     let existing = store.team(team).await?;
@@ -28,6 +30,10 @@ pub(crate) async fn seed(
     if store.api_key(&hash).await?.is_none() {
         let row = ApiKeyRow { team: team.clone(), name: "admin".to_owned(), created_at: clock.now() };
         store.put_api_key(&hash, &row).await?;
+    }
+    let public_key = public_key(signing_seed);
+    if store.audit_key().await?.as_ref() != Some(&public_key) {
+        store.put_audit_key(public_key).await?;
     }
     Ok(plan)
 }

@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod archive;
+mod audit_key;
 mod automations;
 mod environments;
 mod error;

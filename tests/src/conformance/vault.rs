@@ -29,8 +29,10 @@ async fn values_come_out_as_they_went_in(vault: &dyn Vault) {
 async fn a_value_is_replaced_and_deleted(vault: &dyn Vault) {
     assert_eq!(get(vault, "local", "KEY").await, None);
     assert!(!delete(vault, "local", "KEY").await, "there was none");
+    assert_eq!(find(vault, "KEY").await, None);
     put(vault, "local", "KEY", "first").await;
     let first = only(vault).await;
+    assert_eq!(find(vault, "KEY").await, Some(first.clone()));
     put(vault, "local", "KEY", "second").await;
     let second = only(vault).await;
     assert_eq!(get(vault, "local", "KEY").await.as_deref(), Some("second"));
@@ -39,8 +41,13 @@ async fn a_value_is_replaced_and_deleted(vault: &dyn Vault) {
     assert!(delete(vault, "local", "KEY").await, "there was one");
     assert_eq!(get(vault, "local", "KEY").await, None);
     assert_eq!(names(vault, "local").await, [""; 0]);
+    assert_eq!(find(vault, "KEY").await, None);
     put(vault, "local", "KEY", "third").await;
     assert_eq!(get(vault, "local", "KEY").await.as_deref(), Some("third"));
+}
+
+async fn find(vault: &dyn Vault, name: &str) -> Option<SecretMetadata> {
+    vault.find(&team("local"), &name.parse().expect("a name")).await.expect("finds")
 }
 
 async fn teams_do_not_share(vault: &dyn Vault) {

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{AcceptedRun, Idempotency, NewRun, accept};
 use ozma_app::ports::QueueMessage;
 use ozma_app::{App, Settings, complete, dispatch, executions};
+use ozma_domain::audit::manifest::public_key;
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::{ExecutionId, RunId, TeamId};
 use ozma_domain::limits;
@@ -24,6 +25,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub use doubles::{BusDouble, ClockDouble, LauncherDouble, TimerDouble, VaultDouble};
 pub use faults::{Fault, Faults};
+
+/// What the audit of a world is signed with.
+const SIGNING_SEED: [u8; 32] = [9; 32];
 
 pub struct World {
     pub app: App,
@@ -46,6 +50,7 @@ impl World {
         let objects = s3::client(archive.path()).expect("an archive");
         let store = Store::new(faults.on_dynamodb(&table), "ozma");
         store.create_table().await.expect("a table");
+        store.put_audit_key(public_key(&SIGNING_SEED)).await.expect("a table");
         let team: TeamId = "local".parse().expect("a team id");
         let plan = Plan::named(plan).expect("a plan");
         store.put_team(&TeamRow { team: team.clone(), plan, swept_until: None }).await.expect("a team");
@@ -71,7 +76,7 @@ impl World {
                 relaunch_seconds: 3,
                 claim_key: SecretString::from("claim key"),
                 webhook_key: SecretString::from("webhook key"),
-                signing_seed: [9; 32],
+                signing_seed: SIGNING_SEED,
                 billed: false,
             }),
             maskers: Default::default(),

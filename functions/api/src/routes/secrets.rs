@@ -56,7 +56,7 @@ pub(crate) async fn put(
         return Err(ApiError::invalid("value", reason));
     }
     app.vault.put(&caller.team, &name, SecretString::from(value)).await?;
-    let stored = app.vault.list(&caller.team).await?.into_iter().find(|secret| secret.name == name);
+    let stored = app.vault.find(&caller.team, &name).await?;
     stored.map(|secret| Json(item(secret))).ok_or_else(|| ApiError::not_found(format!("the secret {name} was deleted")))
 }
 

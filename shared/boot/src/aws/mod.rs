@@ -214,7 +214,7 @@ impl Aws {
         let key = key.map_err(|err| StartError::Secret { variable: ADMIN_KEY, cause: err.into() })?;
         let plan = self.variables.parsed::<PlanName>("OZ_PLAN")?.0;
         let team = self.variables.parsed("OZ_TEAM")?;
-        seed(&app.store, &team, Some(plan), &key, app.clock.as_ref()).await?;
+        seed(&app.store, &team, Some(plan), &key, &app.settings.signing_seed, app.clock.as_ref()).await?;
         Ok(())
     }
 
