@@ -76,7 +76,7 @@ struct Middle {
 impl Output {
     pub(crate) fn new(command: u32, recorder: Arc<Recorder>, client: Arc<Client>) -> Self {
         let side = || Side {
-            masked: recorder.masker().stream(),
+            masked: MaskedStream::default(),
             text: Utf8::default(),
             digest: Sha256::new(),
             bytes: 0,
@@ -108,14 +108,16 @@ impl Output {
 
     /// Takes what a stream printed.
     pub(crate) async fn push(&mut self, stream: Stream, bytes: &[u8]) {
-        let masked = self.side(stream).masked.push(bytes);
+        let masker = self.recorder.masker();
+        let masked = self.side(stream).masked.push(&masker, bytes);
         self.accept(stream, masked).await;
     }
 
     /// Both streams have ended.
     pub(crate) async fn finish(mut self) -> Printed {
         for stream in [Stream::Stdout, Stream::Stderr] {
-            let rest = self.side(stream).masked.finish();
+            let masker = self.recorder.masker();
+            let rest = self.side(stream).masked.finish(&masker);
             self.accept(stream, rest).await;
         }
         for stream in [Stream::Stdout, Stream::Stderr] {

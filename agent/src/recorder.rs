@@ -1,12 +1,13 @@
 //! The trail on its way out: every event is masked here, and waits here for its segment.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use ozma_domain::audit::event::{Event, Record};
 use ozma_domain::limits;
 use ozma_domain::mask::Masker;
 use ozma_domain::outcome::Outcome;
+use secrecy::SecretString;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -19,7 +20,7 @@ const WAITING_BYTES: usize = 4 * 1024 * 1024;
 const JOINED_BYTES: usize = 32 * 1024;
 
 pub(crate) struct Recorder {
-    masker: Masker,
+    masker: Mutex<Arc<Masker>>,
     queue: Mutex<Queue>,
     added: Notify,
     room: Notify,
@@ -35,16 +36,23 @@ struct Queue {
 
 impl Recorder {
     pub(crate) fn new(masker: Masker) -> Self {
+        let masker = Mutex::new(Arc::new(masker));
         Self { masker, queue: Mutex::default(), added: Notify::new(), room: Notify::new() }
     }
 
-    pub(crate) fn masker(&self) -> &Masker {
-        &self.masker
+    pub(crate) fn masker(&self) -> Arc<Masker> {
+        self.masker.lock().expect("no panic while locked").clone()
+    }
+
+    /// Masks these values too, in everything that is recorded from now on.
+    pub(crate) fn hide(&self, secrets: &[SecretString]) {
+        let mut masker = self.masker.lock().expect("no panic while locked");
+        *masker = Arc::new(masker.with(secrets));
     }
 
     /// Adds to the trail, when there is room.
     pub(crate) async fn record(&self, record: Record) {
-        let record = masked(record, &self.masker);
+        let record = masked(record, &self.masker());
         loop {
             let room = self.room.notified();
             let mut room = std::pin::pin!(room);
