@@ -22,6 +22,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::aws_credentials::{self, Endpoint};
 use crate::changes::Baseline;
 use crate::client::{CallError, Client, Heard};
 use crate::config::AgentConfig;
@@ -53,6 +54,8 @@ pub(crate) struct Agent {
     pub(crate) stop: Arc<Stopper>,
     pub(crate) processes: Processes,
     pub(crate) disk: watchdog::Disk,
+    /// Where the environment names a role.
+    pub(crate) aws_credentials: Option<Endpoint>,
     pub(crate) started: Instant,
     commands: AtomicU32,
 }
@@ -94,6 +97,7 @@ pub async fn run(config: AgentConfig) -> Result<Outcome, NotReported> {
     company.spawn(watchdog::watch_deadline(agent.clone()));
     company.spawn(watchdog::watch_disk(agent.clone()));
     company.spawn(messages::deliver(agent.clone()));
+    company.spawn(aws_credentials::serve(agent.clone()));
 
     let mut baseline = None;
     let outcome = match work(&agent, &mut baseline).await {
@@ -163,6 +167,10 @@ async fn claim(config: AgentConfig) -> Result<Arc<Agent>, NotReported> {
         Isolation::Process => u64::MAX,
         Isolation::Bubblewrap | Isolation::Container | Isolation::Fargate => config.limits.processes + PROCESSES_ROOM,
     };
+    let aws_credentials = match assignment.aws_role {
+        true => Some(Endpoint::open(&recorder).await.map_err(|err| cannot(err.into()))?),
+        false => None,
+    };
     let file_bytes = assignment.size.disk_mib << 20;
     Ok(Arc::new(Agent {
         workspace: Workspace::new(config.workspace.clone()),
@@ -172,6 +180,7 @@ async fn claim(config: AgentConfig) -> Result<Arc<Agent>, NotReported> {
         stop,
         processes: Processes::new(file_bytes, processes),
         disk: watchdog::Disk::default(),
+        aws_credentials,
         started: Instant::now(),
         commands: AtomicU32::new(0),
         config,
@@ -209,6 +218,9 @@ async fn prepare(agent: Arc<Agent>) -> Result<(Programs, Variables, Baseline), E
     agent.recorder.record(Record::State { state: RunState::Claimed }).await;
     for notice in &agent.assignment.notices {
         agent.recorder.record(Record::Notice { text: notice.clone() }).await;
+    }
+    if let Some(endpoint) = &agent.aws_credentials {
+        aws_credentials::fetch_first(&agent, endpoint).await;
     }
     harness::harness(agent.assignment.harness)?;
     let programs = preflight(&agent)?;
@@ -294,7 +306,7 @@ async fn settle(
         Some(outcome) => outcome,
         None => stopped().unwrap_or_else(|| Outcome::failed(FailureClass::AgentFailed, "stopped for no reason")),
     };
-    let outcome = shortened(masked_outcome(outcome, agent.recorder.masker()));
+    let outcome = shortened(masked_outcome(outcome, &agent.recorder.masker()));
     agent.recorder.record(Record::Ended { outcome: outcome.clone() }).await;
     let Closed { last_segment, is_complete } = agent.segments.close().await;
     let outcome = if is_complete {

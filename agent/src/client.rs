@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ozma_domain::id::ExecutionId;
-use ozma_domain::protocol::{Assignment, Claim, Messages, Reply, Report};
+use ozma_domain::protocol::{Assignment, AwsCredentials, Claim, Messages, Reply, Report};
 use ozma_domain::text;
 use ozma_domain::token::ExecutionToken;
 use reqwest::{Method, StatusCode};
@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::aws_credentials::Refusal;
 use crate::config::ControlUrl;
 use crate::network;
 use crate::random;
@@ -20,6 +21,8 @@ use crate::stop::{Stop, Stopper};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const TOTAL: Duration = Duration::from_secs(30);
+/// For one try to get credentials: whoever asked does not wait for long.
+const CREDENTIALS: Duration = Duration::from_secs(10);
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_MOST: Duration = Duration::from_secs(5);
 
@@ -42,6 +45,8 @@ pub(crate) struct Client {
     /// See [`trace_parent`].
     trace_parent: String,
     lease: Mutex<Lease>,
+    /// The id of the last message that was heard.
+    last_message: Mutex<String>,
     heard: Heard,
 }
 
@@ -87,6 +92,7 @@ impl Client {
             token,
             trace_parent: trace_parent(execution),
             lease: Mutex::new(Lease { answered_at: Instant::now(), length: patience }),
+            last_message: Mutex::default(),
             heard,
         })
     }
@@ -107,17 +113,58 @@ impl Client {
     }
 
     pub(crate) async fn put_segment(&self, number: u32, gzip: Bytes) -> Result<(), CallError> {
-        self.told(Method::PUT, &format!("segments/{number}"), Body::Gzip(gzip)).await
+        self.told(Method::PUT, &format!("segments/{number}?after={}", self.last_message()), Body::Gzip(gzip)).await
     }
 
     pub(crate) async fn put_output(&self, command: u32, part: u32, gzip: Bytes) -> Result<(), CallError> {
         self.told(Method::PUT, &format!("outputs/{command}/{part}"), Body::Gzip(gzip)).await
     }
 
-    pub(crate) async fn messages(&self, after: &str) -> Result<Messages, CallError> {
+    /// Those after the last one that was heard.
+    pub(crate) async fn messages(&self) -> Result<Messages, CallError> {
+        self.call(Method::GET, &format!("messages?after={}", self.last_message()), Body::None, true).await
+    }
+
+    /// From now on, only messages after this one are news.
+    pub(crate) fn heard_message(&self, id: &str) {
         // Ids are the control plane's own; nothing in them needs escaping, and anything that does is left out.
-        let after: String = after.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.:".contains(*c)).collect();
-        self.call(Method::GET, &format!("messages?after={after}"), Body::None, true).await
+        let id = id.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.:".contains(*c)).collect();
+        *self.last_message.lock().expect("no panic while locked") = id;
+    }
+
+    fn last_message(&self) -> String {
+        self.last_message.lock().expect("no panic while locked").clone()
+    }
+
+    /// Tried once: no run ends because its role is out of reach, and whoever wants credentials asks again.
+    pub(crate) async fn aws_credentials(&self) -> Result<AwsCredentials, Refusal> {
+        #[derive(serde::Deserialize)]
+        struct Refused {
+            error: String,
+            detail: String,
+        }
+        let refusal = |status, code: &str, message| Refusal { status, code: code.to_owned(), message };
+        let unavailable = |why: String| {
+            tracing::warn!("the control plane gives no AWS credentials: {why}");
+            refusal(503, "unavailable", "the control plane does not answer; ask again".to_owned())
+        };
+        match self.attempt(&Method::GET, "aws-credentials", Body::None, true, CREDENTIALS).await {
+            Ok((status, answer)) if status.is_success() => {
+                serde_json::from_slice(&answer).map_err(|err| unavailable(format!("its answer cannot be read: {err}")))
+            }
+            Ok((StatusCode::CONFLICT, _)) => {
+                self.heard.stop.request(Stop::Lost(CallError::Stale));
+                Err(refusal(409, "stale", CallError::Stale.to_string()))
+            }
+            Ok((status, answer)) if is_refusal(status) => {
+                let refused = serde_json::from_slice(&answer);
+                let Refused { error, detail } = refused
+                    .unwrap_or_else(|_| Refused { error: "refused".to_owned(), detail: text::printable(&answer) });
+                Err(refusal(status.as_u16(), &error, text::shorten(&text::one_line(&detail), 1_000)))
+            }
+            Ok((status, _)) => Err(unavailable(format!("it answered with {}", status.as_u16()))),
+            Err(err) => Err(unavailable(text::chain(&err.without_url()).to_string())),
+        }
     }
 
     pub(crate) async fn finish(&self, report: &Report) -> Result<(), CallError> {

@@ -12,6 +12,7 @@
 //! is asked to stop, and many that listen.
 
 mod agent;
+mod aws_credentials;
 mod changes;
 mod client;
 mod clock;

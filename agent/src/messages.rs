@@ -12,10 +12,9 @@ use crate::workspace;
 
 /// Hands over every message once, in order, for as long as the agent lives.
 pub(crate) async fn deliver(agent: Arc<Agent>) {
-    let mut after = String::new();
     loop {
         agent.client.messages_wait().await;
-        let messages = match agent.client.messages(&after).await {
+        let messages = match agent.client.messages().await {
             Ok(messages) => messages.messages,
             Err(err) => {
                 tracing::warn!("messages to the run could not be fetched: {err}");
@@ -23,7 +22,7 @@ pub(crate) async fn deliver(agent: Arc<Agent>) {
             }
         };
         for message in messages {
-            after.clone_from(&message.id);
+            agent.client.heard_message(&message.id);
             if let Err(err) = append(&agent, &message) {
                 let text = format!("a message could not be handed to the task: {err}");
                 agent.recorder.record(Record::Notice { text }).await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::agent::Agent;
+use crate::aws_credentials::Endpoint;
 use crate::git;
 
 /// Variable to value.
@@ -29,6 +30,7 @@ pub(crate) fn of_task(agent: &Agent, shell: &Path) -> Variables {
         ("OZ_MESSAGES", workspace.messages().to_string_lossy().into_owned()),
     ];
     variables.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    variables.extend(agent.aws_credentials.iter().flat_map(Endpoint::variables));
     let hosts = git::hosts(&assignment.repositories);
     variables.extend(git::as_variables(&git::settings(&assignment.secrets, &hosts)));
     variables.extend(assignment.variables.clone());

@@ -478,6 +478,64 @@ async fn a_message_reaches_the_task() {
     let told = running.told().await;
     assert!(told.output().contains(r#""text":"please stop""#));
     assert_eq!(told.control.texts("message", "from"), ["ann"]);
+    assert_eq!(told.control.last_message(), "m1");
+}
+
+/// Asks for credentials with the token $1, as an SDK does.
+const ASK: &str = r#"
+    ask() {
+        url=${AWS_CONTAINER_CREDENTIALS_FULL_URI#http://} host=${url%%/*}
+        exec 3<>"/dev/tcp/${host%:*}/${host#*:}"
+        printf 'GET /%s HTTP/1.1\r\nHost: %s\r\nAuthorization: %s\r\n\r\n' "${url#*/}" "$host" "$1" >&3
+        cat <&3; echo
+    }
+    right=$AWS_CONTAINER_AUTHORIZATION_TOKEN
+"#;
+
+fn with_role(task: &str) -> Story {
+    Story::of(&format!("{ASK}{task}")).with(|assignment| assignment.aws_role = true)
+}
+
+#[tokio::test]
+async fn a_task_has_credentials_that_are_renewed_and_never_leave() {
+    let task = r#"ask $right; secret=$(ask $right | grep -o 'SecretAccessKey":"[^"]*'); secret=${secret#*:\"}
+        printf %s "${secret:0:9}"; sleep 0.3; echo "${secret:9}; $secret ${secret//\//%2F}"; echo "token $right""#;
+    let set_up = format!("{ASK} ask $right");
+    let running = with_role(task).with(|assignment| assignment.setup_commands.push(set_up)).begin();
+    running.control.give_credentials([10, 10, 60].map(SignedDuration::from_mins).to_vec());
+    let told = running.told().await;
+    let output = told.output();
+    let given = r#""SecretAccessKey":"***","Token":"***""#;
+    assert_eq!(output.matches(given).count(), 2, "{output}");
+    assert!(output.contains("ASIAFETCH2") && output.contains("ASIAFETCH3"), "{output}");
+    assert!(output.contains("\n***; *** ") && output.ends_with("\ntoken ***\n"), "{output}");
+    assert_eq!(told.control.calls("aws-credentials"), 3);
+    for secret in [&control::SECRET_ACCESS_KEY[..9], &control::SESSION_TOKEN[..9]] {
+        assert!(!told.control.was_told(secret), "{secret} has left: {output}");
+    }
+}
+
+#[tokio::test]
+async fn without_credentials_the_task_hears_why_and_the_run_goes_on() {
+    async fn check(task: &str, lives: &[i64], trouble: Trouble, expected: &str, notices: &[&str]) {
+        let running = with_role(task)
+            .troubled(move |call, _| if call == "aws-credentials" { trouble } else { Trouble::None })
+            .begin();
+        running.control.give_credentials(lives.iter().copied().map(SignedDuration::from_mins).collect());
+        let told = running.told().await;
+        assert!(told.output().contains(expected), "{}", told.output());
+        assert_eq!(told.control.texts("notice", "text"), notices);
+        assert!(matches!(told.outcome(), Outcome::Succeeded { .. }));
+    }
+    let notice = r#"the task has no AWS credentials: the role is "out of reach""#;
+    check("ask $right", &[], Trouble::None, "HTTP/1.1 404 Not Found", &[notice]).await;
+    check("ask $right", &[], Trouble::None, r#"{"Code":"no_role","Message":"the role is \"out of reach\"""#, &[notice])
+        .await;
+    let notice = "the task has no AWS credentials: the control plane does not answer; ask again";
+    check("ask $right", &[], Trouble::Before(503), "HTTP/1.1 503 Service Unavailable", &[notice]).await;
+    check("ask ${right}x", &[60], Trouble::None, "HTTP/1.1 401 Unauthorized", &[]).await;
+    // Those that have not expired are better than none.
+    check("ask $right", &[10], Trouble::None, "ASIAFETCH1", &[]).await;
 }
 
 #[tokio::test]

@@ -8,14 +8,20 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path as UrlPath, State};
+use axum::extract::{DefaultBodyLimit, Path as UrlPath, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
-use ozma_domain::protocol::{Assignment, Claim, Message, Messages, Reply, Report};
-use serde_json::Value;
+use jiff::{SignedDuration, Timestamp};
+use ozma_domain::protocol::{Assignment, AwsCredentials, Claim, Message, Messages, Reply, Report};
+use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
+
+/// With the number of the fetch, from 1. The secret ones have what JSON and addresses escape.
+pub(crate) const ACCESS_KEY_ID: &str = "ASIAFETCH";
+pub(crate) const SECRET_ACCESS_KEY: &str = "wJalr/XUtnFEMI+K7MDENG==";
+pub(crate) const SESSION_TOKEN: &str = "FwoGZXIvYXdzEBYaDH/qwe+rty==";
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +54,12 @@ struct Records {
     token: Option<String>,
     reply: Reply,
     messages: Vec<Message>,
+    /// The life of each credentials that are to be given, in turn; then there are no more.
+    credentials: Vec<SignedDuration>,
     started: bool,
     segments: BTreeMap<u32, Vec<u8>>,
+    /// The last message that the last segment knew of.
+    after: String,
     parts: BTreeMap<(u32, u32), Vec<u8>>,
     report: Option<Report>,
     /// Every call, and how often.
@@ -76,6 +86,7 @@ impl Control {
             .route("/executions/{id}/segments/{n}", put(segment))
             .route("/executions/{id}/outputs/{command}/{part}", put(part))
             .route("/executions/{id}/messages", get(messages))
+            .route("/executions/{id}/aws-credentials", get(aws_credentials))
             .route("/executions/{id}/finish", post(finish))
             .layer(DefaultBodyLimit::max(1024 * 1024))
             .with_state(heard.clone());
@@ -96,9 +107,12 @@ impl Control {
     }
 
     pub(crate) fn send_message(&self, message: Message) {
-        let mut records = self.heard.records.lock().unwrap();
-        records.messages.push(message);
-        records.reply.messages = true;
+        self.heard.records.lock().unwrap().messages.push(message);
+    }
+
+    /// Gives credentials once for each of these lives, and refuses from then on.
+    pub(crate) fn give_credentials(&self, lives: Vec<SignedDuration>) {
+        self.heard.records.lock().unwrap().credentials = lives;
     }
 
     /// Returns once the output so far holds `text`.
@@ -132,6 +146,10 @@ impl Control {
 
     pub(crate) fn calls(&self, name: &str) -> usize {
         self.heard.records.lock().unwrap().calls.get(name).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn last_message(&self) -> String {
+        self.heard.records.lock().unwrap().after.clone()
     }
 
     pub(crate) fn last_segment(&self) -> u32 {
@@ -181,6 +199,15 @@ impl Heard {
     }
 }
 
+/// After a message's id.
+type After = Query<BTreeMap<String, String>>;
+
+impl Records {
+    fn messages_after(&self, after: &After) -> Vec<Message> {
+        self.messages.iter().filter(|message| message.id > after["after"]).cloned().collect()
+    }
+}
+
 fn reply(records: &Records) -> Response {
     axum::Json(records.reply.clone()).into_response()
 }
@@ -204,6 +231,7 @@ async fn start(State(heard): State<Arc<Heard>>, headers: HeaderMap) -> Response 
 async fn segment(
     State(heard): State<Arc<Heard>>,
     UrlPath((_, n)): UrlPath<(String, u32)>,
+    after: After,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -213,7 +241,9 @@ async fn segment(
         records.bodies.push(unpack(&body));
         let stored = records.segments.entry(n).or_insert_with(|| body.to_vec());
         assert_eq!(*stored, body, "a segment is repeated with the same bytes");
-        reply(records)
+        records.after.clone_from(&after["after"]);
+        let messages = !records.messages_after(&after).is_empty();
+        axum::Json(Reply { messages, ..records.reply.clone() }).into_response()
     })
 }
 
@@ -231,11 +261,28 @@ async fn part(
     })
 }
 
-async fn messages(State(heard): State<Arc<Heard>>, headers: HeaderMap) -> Response {
+async fn messages(State(heard): State<Arc<Heard>>, after: After, headers: HeaderMap) -> Response {
     heard.answer("messages", &headers, |records| {
-        let messages = std::mem::take(&mut records.messages);
-        records.reply.messages = false;
-        axum::Json(Messages { messages }).into_response()
+        axum::Json(Messages { messages: records.messages_after(&after) }).into_response()
+    })
+}
+
+async fn aws_credentials(State(heard): State<Arc<Heard>>, headers: HeaderMap) -> Response {
+    heard.answer("aws-credentials", &headers, |records| {
+        let number = records.calls["aws-credentials"];
+        match records.credentials.get(number - 1) {
+            Some(life) => axum::Json(AwsCredentials {
+                access_key_id: format!("{ACCESS_KEY_ID}{number}"),
+                secret_access_key: format!("{SECRET_ACCESS_KEY}{number}"),
+                token: format!("{SESSION_TOKEN}{number}"),
+                expiration: Timestamp::now() + *life,
+            })
+            .into_response(),
+            None => {
+                let body = json!({"error": "no_role", "detail": "the role is \"out of reach\""});
+                (StatusCode::NOT_FOUND, axum::Json(body)).into_response()
+            }
+        }
     })
 }
 
