@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{AcceptError, accept};
 use ozma_app::cancel::{CancelError, cancel};
-use ozma_app::executions::ExecutionError;
+use ozma_app::executions::{ExecutionError, aws_credentials};
 use ozma_app::launch::launch;
 use ozma_app::ports::{Launched, PortError};
 use ozma_app::settle::{Settled, container_gone};
@@ -20,6 +20,7 @@ use ozma_domain::outcome::Outcome;
 use ozma_domain::plan::Plan;
 use ozma_domain::protocol::Report;
 use ozma_domain::run::Prompt;
+use ozma_domain::token::ExecutionToken;
 use ozma_store::{ArchiveKey, TeamRow, Written};
 use ozma_tests::world::{AgentDouble, Fault, World, gzip};
 
@@ -252,6 +253,37 @@ async fn secrets_are_masked_on_arrival_too() {
     std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&*object.bytes), &mut lines).unwrap();
     assert!(lines.contains("it is ***") && !lines.contains("hunter22"), "{lines}");
     assert_eq!(world.run(run).await.status.unwrap().message, "the token is ***");
+}
+
+#[tokio::test]
+async fn credentials_are_given_to_the_current_agent_of_an_environment_with_a_role() {
+    async fn check(role: Option<&str>, expected: &str) {
+        let world = World::new("free").await;
+        let aws_role = role.map(|name| format!("arn:aws:iam::123456789012:role/{name}").parse().unwrap());
+        let config = EnvironmentConfig { name: "web".to_owned(), aws_role, ..Default::default() };
+        let environment = environments::create(&world.app, &world.team, config).await.unwrap();
+        let new = ozma_app::accept::NewRun { environment: Some(environment.uid), ..world.new_run("true") };
+        let run = accept(&world.app, new).await.unwrap().run_id;
+        world.drain().await;
+        let agent = world.agent(run).await;
+        assert_eq!(agent.claim(&world).await.ok().unwrap().aws_role, role.is_some());
+        match aws_credentials(&world.app, agent.execution, &agent.token).await {
+            Ok(credentials) => assert_eq!(credentials.token, run.to_string(), "the session is named after the run"),
+            Err(ExecutionError::NoRole(why)) => assert!(!expected.is_empty() && why.contains(expected), "{why}"),
+            Err(other) => panic!("{other:?}"),
+        }
+        let other = ExecutionToken::new([9; 32]);
+        let refused = aws_credentials(&world.app, agent.execution, other.expose()).await.err();
+        assert!(matches!(refused, Some(ExecutionError::Token)), "{refused:?}");
+        // The execution is given up, and another takes over.
+        world.clock.forward(seconds(3_600));
+        sweep(&world.app, Timestamp::MIN).await.unwrap();
+        let stale = aws_credentials(&world.app, agent.execution, &agent.token).await.err();
+        assert!(matches!(stale, Some(ExecutionError::Stale(_))), "{stale:?}");
+    }
+    check(Some("web"), "").await;
+    check(Some("elsewhere"), "role/elsewhere could not be assumed").await;
+    check(None, "the environment names no role").await;
 }
 
 #[tokio::test]

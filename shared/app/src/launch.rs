@@ -59,7 +59,7 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
     let begun = app.now();
     let launched = app.launcher.launch(&launch).await.inspect_err(|_| metrics::count("LaunchFailures", 1))?;
     match launched {
-        Launched::Started { isolation, .. } => {
+        Launched::Started { isolation } => {
             let trace_id = run.run_id.trace_id();
             tracing::info!(
                 run.id = %run.run_id,

@@ -117,8 +117,9 @@ pub struct LaunchRequest {
 /// What became of a launch. None of these is an error of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Launched {
-    /// Starting or started, now or by an earlier call. `notices` tell what the user asked for and did not get.
-    Started { isolation: Isolation, notices: Vec<String> },
+    /// Starting or started, now or by an earlier call. The agent tells its isolation too, at the claim, and the user
+    /// hears there what they asked for and did not get.
+    Started { isolation: Isolation },
     /// No room now. Try again after `wait`; `reason` is shown to the user.
     NoCapacity { reason: String, wait: Duration },
     /// Will not work however often it is tried; `reason` says what to change.

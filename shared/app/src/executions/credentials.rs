@@ -17,8 +17,8 @@ pub async fn aws_credentials(app: &App, execution: ExecutionId, token: &str) -> 
     let credentials = app.vault.assume(&role, &run.run_id.to_string()).await?;
     credentials.ok_or_else(|| {
         ExecutionError::NoRole(format!(
-            "the role {role} cannot be assumed: it must trust the role of Ozma's executions function, and there is none \
-             on a laptop"
+            "the role {role} could not be assumed. On AWS it must be among the stack's parameter AssumableRoleArns and \
+             trust the role in its output ExecutionsRoleArn; on a laptop there is no account to assume it from"
         ))
     })
 }

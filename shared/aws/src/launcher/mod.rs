@@ -207,7 +207,7 @@ impl Launcher for EcsLauncher {
                 answer = self.run_task(request, &definition, number, placement).await;
             }
             match answer {
-                Answer::Started => return Ok(Launched::Started { isolation: Isolation::Fargate, notices: Vec::new() }),
+                Answer::Started => return Ok(Launched::Started { isolation: Isolation::Fargate }),
                 // Spot has a quota of its own.
                 Answer::OverQuota(said) if placement.provider == SPOT => reason = said,
                 Answer::OverQuota(said) => {

@@ -155,8 +155,7 @@ impl LocalLauncher {
 
     async fn launch_in_slot(&self, request: &LaunchRequest) -> Result<Launched, PortError> {
         if let Some(running) = self.supervisor.running(request.execution) {
-            let Record { isolation, notices, .. } = running.record.clone();
-            return Ok(Launched::Started { isolation, notices });
+            return Ok(Launched::Started { isolation: running.record.isolation });
         }
         if let Some(earlier) = self.supervisor.in_slot(&request.team, request.slot, request.execution)
             && !self.vacated(&earlier).await
@@ -164,33 +163,21 @@ impl LocalLauncher {
             let reason = format!("the agent before it in slot {} is still being stopped", request.slot);
             return Ok(Launched::NoCapacity { reason, wait: Duration::from_secs(5) });
         }
-        let mut notices = Vec::new();
-        if let Some(image) = &request.image {
-            match Engine::find(&self.options.engines).await {
-                Some(engine) => return self.launch_container(request, &engine, image).await,
-                None => {
-                    notices.push(format!("no container engine is reachable, so the image \"{image}\" was not used"))
-                }
-            }
+        if let Some(image) = &request.image
+            && let Some(engine) = Engine::find(&self.options.engines).await
+        {
+            return self.launch_container(request, &engine, image).await;
         }
         match self.bubblewrap().await {
-            Ok(bubblewrap) => self.launch_sandboxed(request, bubblewrap, notices).await,
+            Ok(bubblewrap) => self.launch_sandboxed(request, bubblewrap).await,
             Err(reason) if request.network == Network::None => Ok(Launched::Refused {
                 reason: format!("the environment allows no network, which takes a sandbox to enforce: {reason}"),
             }),
-            Err(reason) => {
-                notices.push(format!("no isolation: {reason}"));
-                self.launch_plain(request, notices).await
-            }
+            Err(_) => self.launch_plain(request).await,
         }
     }
 
-    async fn launch_sandboxed(
-        &self,
-        request: &LaunchRequest,
-        bubblewrap: &Bubblewrap,
-        notices: Vec<String>,
-    ) -> Result<Launched, PortError> {
+    async fn launch_sandboxed(&self, request: &LaunchRequest, bubblewrap: &Bubblewrap) -> Result<Launched, PortError> {
         let folder = self.supervisor.folder(request.execution);
         let LauncherOptions { host, data_dir, socket_dir, executable, .. } = &self.options;
         let tools = host.tools(&[data_dir, socket_dir], Path::is_dir);
@@ -222,10 +209,10 @@ impl LocalLauncher {
             bubblewrap::CONTROL_URL.into(),
             bubblewrap::WORKSPACE.into(),
         );
-        self.begin(request, Isolation::Bubblewrap, &arguments, &variables, notices).await
+        self.begin(request, Isolation::Bubblewrap, &arguments, &variables).await
     }
 
-    async fn launch_plain(&self, request: &LaunchRequest, notices: Vec<String>) -> Result<Launched, PortError> {
+    async fn launch_plain(&self, request: &LaunchRequest) -> Result<Launched, PortError> {
         let folder = self.supervisor.folder(request.execution);
         let LauncherOptions { host, data_dir, socket_dir, executable, .. } = &self.options;
         let tools = host.tools(&[data_dir, socket_dir], Path::is_dir);
@@ -234,7 +221,7 @@ impl LocalLauncher {
         let mut url = OsString::from("unix:");
         url.push(socket_dir.join("oz.sock"));
         let variables = self.variables(request, Isolation::Process, url, folder.workspace().into());
-        self.begin(request, Isolation::Process, &arguments, &variables, notices).await
+        self.begin(request, Isolation::Process, &arguments, &variables).await
     }
 
     async fn prepare(&self, folder: &Folder, owner: Option<u32>, at_home: Vec<PathBuf>) -> Result<(), PortError> {
@@ -252,7 +239,6 @@ impl LocalLauncher {
         isolation: Isolation,
         arguments: &process::Arguments,
         variables: &BTreeMap<&str, OsString>,
-        notices: Vec<String>,
     ) -> Result<Launched, PortError> {
         let execution = request.execution;
         let folder = self.supervisor.folder(execution);
@@ -269,7 +255,6 @@ impl LocalLauncher {
             team: request.team.clone(),
             slot: request.slot,
             isolation,
-            notices: notices.clone(),
             body: Body::Process { process, cgroups: cgroups.clone() },
             ended: None,
         };
@@ -287,7 +272,7 @@ impl LocalLauncher {
             let _ = go.write_all(b"\n").await;
         }
         tracing::info!(execution.id = %execution, isolation = isolation.as_str(), pid, limits = notes.join(", "), "an agent has begun");
-        Ok(Launched::Started { isolation, notices })
+        Ok(Launched::Started { isolation })
     }
 
     async fn launch_container(
@@ -334,7 +319,6 @@ impl LocalLauncher {
             team: request.team.clone(),
             slot: request.slot,
             isolation: Isolation::Container,
-            notices: Vec::new(),
             body: Body::Container { name: name.clone(), engine: engine.socket.clone() },
             ended: None,
         };
@@ -348,7 +332,7 @@ impl LocalLauncher {
             Ok(()) => {
                 tracing::info!(execution.id = %execution, isolation = "container", container = name, "an agent has begun");
                 self.supervisor.watch(record, None);
-                Ok(Launched::Started { isolation: Isolation::Container, notices: Vec::new() })
+                Ok(Launched::Started { isolation: Isolation::Container })
             }
             Err(failed) => {
                 engine.remove(&name).await;

@@ -17,7 +17,6 @@ pub(super) struct Record {
     pub team: TeamId,
     pub slot: u16,
     pub isolation: Isolation,
-    pub notices: Vec<String>,
     pub body: Body,
     /// Set when the end has been seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]

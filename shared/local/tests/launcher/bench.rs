@@ -139,9 +139,9 @@ pub(crate) fn request(execution: ExecutionId, slot: u16) -> LaunchRequest {
     }
 }
 
-pub(crate) async fn launch(launcher: &LocalLauncher, request: &LaunchRequest) -> (Isolation, Vec<String>) {
+pub(crate) async fn launch(launcher: &LocalLauncher, request: &LaunchRequest) -> Isolation {
     match launcher.launch(request).await.unwrap() {
-        Launched::Started { isolation, notices } => (isolation, notices),
+        Launched::Started { isolation } => isolation,
         other => panic!("not started: {other:?}"),
     }
 }

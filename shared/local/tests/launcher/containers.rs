@@ -196,7 +196,7 @@ async fn an_image_is_pulled_and_its_container_confined() {
     let launcher = bench.launcher();
     let mut request = with_image(0, "registry.example:5000/team/image");
     request.network = Network::None;
-    assert_eq!(launch(&launcher, &request).await, (Isolation::Container, Vec::new()));
+    assert_eq!(launch(&launcher, &request).await, Isolation::Container);
     let name = format!("oz-{}", request.execution);
     let settings = engine.container(&name).unwrap().settings;
     let host = &settings["HostConfig"];
