@@ -83,3 +83,24 @@ fn without_a_network_there_is_none() {
     let told = world.oz(&["run", "--task", &task]);
     assert!(told.code == Some(0) && told.stdout.contains("reached"), "{told}");
 }
+
+#[test]
+fn a_role_that_cannot_be_had_is_said_and_refused_inside_too() {
+    let world = World::new();
+    let _up = world.up(&[]);
+    let role = "arn:aws:iam::123456789012:role/web";
+    let mut create = vec!["environment", "create", "--name", "web", "--aws-role", role];
+    // Loopback is there without a network as well.
+    if world.is_sandboxed() {
+        create.extend(["--network", "none"]);
+    }
+    world.ok(&create);
+    let task = r#"url=${AWS_CONTAINER_CREDENTIALS_FULL_URI#http://} host=${url%%/*}
+        exec 3<>"/dev/tcp/${host%:*}/${host#*:}"
+        printf 'GET /%s HTTP/1.1\r\nAuthorization: %s\r\n\r\n' "${url#*/}" "$AWS_CONTAINER_AUTHORIZATION_TOKEN" >&3
+        cat <&3"#;
+    let told = world.oz(&["run", "--env", "web", "--task", task]);
+    let why = format!("the role {role} could not be assumed");
+    assert!(told.code == Some(0) && told.stdout.contains("404 Not Found") && told.stdout.contains(&why), "{told}");
+    assert!(told.stderr.contains(&format!("the task has no AWS credentials: {why}")), "{told}");
+}
