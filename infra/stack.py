@@ -99,11 +99,15 @@ class Aws:
     def describe(self, stack):
         """The stack, or nothing where there is none."""
         try:
-            return self("cloudformation", "describe-stacks", "--stack-name", stack)["Stacks"][0]
+            found = self("cloudformation", "describe-stacks", "--stack-name", stack)["Stacks"][0]
         except AwsError as error:
             if "does not exist" in error.text:
                 return None
             raise
+        # An update replaces everything in a stack, and a teardown removes it.
+        if not found.get("Description", "Ozma").startswith("Ozma"):
+            raise Refused(f"{stack} is a stack of something else: {found['Description']}", "choose another name with --stack")
+        return found
 
     def resources(self, stack):
         return self("cloudformation", "describe-stack-resources", "--stack-name", stack)["StackResources"]

@@ -1,5 +1,6 @@
 //! Complete: what the end of a run owes. The audit trail is sealed and the outcome published, each at least once.
 
+use futures_util::stream::{self, StreamExt};
 use ozma_domain::audit::manifest::{Manifest, SegmentEntry, SignedManifest};
 use ozma_domain::audit::{Digest, digest};
 use ozma_domain::id::{ExecutionId, RunId};
@@ -96,14 +97,23 @@ async fn seal(app: &App, run: &Run, request: &RunRequest) -> Result<(), StoreErr
     Ok(())
 }
 
+/// Segments that are looked for at a time. An execution whose agent did not say how many there are is looked through up to
+/// the first that is missing, and that many beyond.
+const SEGMENTS_AT_ONCE: usize = 16;
+
 /// The segments of an execution, as long as they are without a gap.
 async fn stored_segments(app: &App, run: &Run, execution: &Execution) -> Result<Vec<SegmentEntry>, StoreError> {
     let id = ExecutionId::new(run.run_id, execution.number);
     let mut entries = Vec::new();
-    // What arrives after the agent's last word is not its trail.
-    for sequence in 1..=execution.last_segment.unwrap_or(u32::MAX) {
-        let key = ArchiveKey::Segment { team: &run.team, execution: id, sequence };
-        let Some(metadata) = app.archive.metadata(&key).await? else { break };
+    let key = |sequence| ArchiveKey::Segment { team: &run.team, execution: id, sequence };
+    // What arrives after the agent's last word is not its trail. A trail of a day has thousands of segments: many are
+    // looked at a time.
+    let mut stored = stream::iter(1..=execution.last_segment.unwrap_or(u32::MAX))
+        .map(async |sequence| (sequence, app.archive.metadata(&key(sequence)).await))
+        .buffered(SEGMENTS_AT_ONCE);
+    while let Some((sequence, metadata)) = stored.next().await {
+        let Some(metadata) = metadata? else { break };
+        let key = key(sequence);
         let text = |name: &str| metadata.get(name).cloned().unwrap_or_default();
         let unreadable =
             |what: &str| StoreError::Unreadable { what: format!("{what} of {key}"), cause: "absent".into() };

@@ -77,11 +77,11 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
         }
         Launched::Refused { reason } => {
             metrics::count("LaunchFailures", 1);
-            let class = if environment.docker_image.is_some() || environment.network == Network::None {
-                FailureClass::ImageUnusable
-            } else {
-                FailureClass::LaunchRefused
-            };
+            // On a laptop what is refused is what the environment asks for. In a cloud that was looked at when it was saved,
+            // and what is refused later is the operator's to mend.
+            let asks = environment.docker_image.is_some() || environment.network == Network::None;
+            let class =
+                if asks && !app.settings.billed { FailureClass::ImageUnusable } else { FailureClass::LaunchRefused };
             settle(app, execution, &Outcome::failed(class, reason), None).await?;
             Ok(())
         }

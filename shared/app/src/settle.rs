@@ -1,8 +1,10 @@
 //! Settle: an execution ends exactly once, whoever tells it first: its agent, the launcher, or the sweep.
 
+use jiff::Timestamp;
 use ozma_domain::failure::FailureClass;
 use ozma_domain::id::ExecutionId;
 use ozma_domain::lifecycle::Ending;
+use ozma_domain::limits;
 use ozma_domain::outcome::Outcome;
 use ozma_domain::run::Run;
 use ozma_domain::state::RunState;
@@ -11,6 +13,7 @@ use ozma_store::{Owed, StoreError, Written};
 
 use crate::App;
 use crate::accept::send_tick;
+use crate::app::after;
 use crate::metrics;
 use crate::ports::{ContainerEnd, QueueMessage};
 
@@ -60,24 +63,53 @@ pub async fn settle(
     }
 }
 
-/// The container of an execution is gone. If its agent has not said how it ended, that is a failure of the platform.
+/// The container of an execution is gone. If its agent has not said how it ended, and the launcher does not know better,
+/// that is a failure of the platform.
 pub async fn container_gone(
     app: &App,
     execution: ExecutionId,
     end: Option<&ContainerEnd>,
 ) -> Result<Settled, SettleError> {
-    if let Some(ContainerEnd { reason, class: Some(class) }) = end {
-        return settle(app, execution, &Outcome::failed(*class, reason.as_str()), None).await;
-    }
     let Some(run) = app.store.run(execution.run).await? else { return Ok(Settled::Stale) };
-    let claimed = run.execution.as_ref().is_some_and(|current| current.claimed_at.is_some());
-    let (class, what) = if claimed {
-        (FailureClass::AgentLost, "the agent ended without a report")
-    } else {
-        (FailureClass::NeverClaimed, "the agent ended before it began")
+    let failure = match end {
+        Some(ContainerEnd { reason, class: Some(class) }) if *class != FailureClass::Interrupted => {
+            Outcome::failed(*class, reason.as_str())
+        }
+        // Stopped because its time was up: that is the reason, not the stop.
+        _ if let Some((_, failure)) = overdue(app, &run, Timestamp::MIN) => failure,
+        Some(ContainerEnd { reason, class: Some(class) }) => Outcome::failed(*class, reason.as_str()),
+        _ => {
+            let claimed = run.execution.as_ref().is_some_and(|current| current.claimed_at.is_some());
+            let (class, what) = if claimed {
+                (FailureClass::AgentLost, "the agent ended without a report")
+            } else {
+                (FailureClass::NeverClaimed, "the agent ended before it began")
+            };
+            Outcome::failed(class, end.map_or_else(|| what.to_owned(), |end| format!("{what}: {}", end.reason)))
+        }
     };
-    let message = end.map_or_else(|| what.to_owned(), |end| format!("{what}: {}", end.reason));
-    settle(app, execution, &Outcome::failed(class, message), None).await
+    settle(app, execution, &failure, None).await
+}
+
+/// Why a live execution has to end, and since when, if it has to.
+pub(crate) fn overdue(app: &App, run: &Run, awake_since: Timestamp) -> Option<(Timestamp, Outcome)> {
+    let (current, now) = (run.execution.as_ref()?, app.now());
+    let last_moment = after(current.deadline_at, limits::DEADLINE_GRACE_SECONDS);
+    if now >= last_moment {
+        let failure = Outcome::failed(FailureClass::NoReport, "past its deadline, and the agent did not report");
+        return Some((last_moment, failure));
+    }
+    let lease_until = current.lease_until.max(after(awake_since, app.settings.lease_seconds));
+    if now < lease_until {
+        return None;
+    }
+    let failure = if current.claimed_at.is_some() {
+        Outcome::failed(FailureClass::AgentLost, "the agent has been silent for longer than its lease")
+    } else {
+        let message = format!("no agent claimed the run within {} s of its launch", app.settings.start_seconds);
+        Outcome::failed(FailureClass::NeverClaimed, message)
+    };
+    Some((lease_until, failure))
 }
 
 /// Everything here may be lost: the sweep finds what is owed and who waits.

@@ -4,14 +4,12 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use ozma_domain::failure::FailureClass;
 use ozma_domain::id::{ExecutionId, TeamId};
 use ozma_domain::limits;
-use ozma_domain::outcome::Outcome;
 use ozma_domain::run::Run;
 use ozma_domain::state::RunState;
 use ozma_domain::text::chain;
-use ozma_store::{SlotRow, StoreError, TeamRow};
+use ozma_store::{QueueEntry, SlotRow, StoreError, TeamRow};
 
 use serde::Serialize;
 
@@ -22,10 +20,14 @@ use crate::dispatch::{DispatchError, drain};
 use crate::launch::{LaunchError, launch};
 use crate::metrics;
 use crate::ports::{ContainerStatus, PortError};
-use crate::settle::{SettleError, Settled, container_gone, settle};
+use crate::settle::{SettleError, Settled, container_gone, overdue, settle};
 
-/// How long a container that was told to stop may take to go: its own time to finalise, and the launcher's to tell.
-const STOP_SECONDS: i64 = 30;
+/// How long a container that has to stop may take to go: until the next round tells it to, at most a minute, then its own
+/// time to finalise, and the launcher's to tell.
+const STOP_SECONDS: i64 = 90;
+
+/// A run that waits for less than this beside a free slot has a tick on its way, and is not repaired by being started.
+const TICK_SECONDS: i64 = 15;
 
 /// What a sweep repaired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -81,12 +83,18 @@ pub async fn sweep(app: &App, awake_since: Timestamp) -> Result<Repairs, SweepEr
         Ok(alive) => round.alive = alive.into_iter().collect(),
         Err(err) => round.note("the list of containers", Err(err.into())),
     }
-    for team in app.store.teams().await? {
-        let swept = round.team(&team).await;
+    let teams = app.store.teams().await?;
+    for team in &teams {
+        let swept = round.team(team).await;
         round.note("a team", swept);
     }
     let swept = round.containers().await;
     round.note("the containers", swept);
+    // Last, because sealing a long trail takes its time.
+    for team in &teams {
+        let swept = round.ends(team).await;
+        round.note("the ends of a team", swept);
+    }
     round.repairs.measure();
     round.first_error.map_or(Ok(round.repairs), Err)
 }
@@ -113,12 +121,18 @@ impl Round<'_> {
             let swept = self.slot(&row.team, &slot).await;
             self.note("a slot", swept);
         }
-        let drained = drain(self.app, &row.team).await.map(|started| self.repairs.started += started);
+        let oldest = self.app.store.queue_head(&row.team, self.app.now(), 1).await?;
+        let due_at = oldest.first().map(QueueEntry::due_at);
+        let drained = drain(self.app, &row.team).await.map(|started| {
+            if due_at.is_some_and(|due| self.app.now() > after(due, TICK_SECONDS)) {
+                self.repairs.started += started;
+            }
+        });
         self.note("a queue", drained.map_err(SweepError::from));
-        if let Some(oldest) = self.app.store.queue_head(&row.team, self.app.now(), 1).await?.first() {
-            metrics::seconds("OldestQueuedSeconds", &row.team, oldest.run_id.accepted_at(), self.app.now());
+        if let Some(due) = due_at {
+            metrics::seconds("OldestQueuedSeconds", &row.team, due, self.app.now());
         }
-        self.ends(row).await
+        Ok(())
     }
 
     async fn slot(&mut self, team: &TeamId, slot: &SlotRow) -> Result<(), SweepError> {
@@ -138,7 +152,14 @@ impl Round<'_> {
         if run.state.is_terminal() {
             // Cancelled: its container goes, then its slot.
             match alive {
-                ContainerStatus::Alive => app.launcher.stop(execution).await?,
+                ContainerStatus::Alive => {
+                    app.launcher.stop(execution).await?;
+                    // One that does not go is given up.
+                    if run.ended_at.is_some_and(|ended| now >= after(ended, 2 * STOP_SECONDS)) {
+                        let gone = container_gone(app, execution, None).await?;
+                        self.repairs.ended += usize::from(is_now(gone));
+                    }
+                }
                 // Its launch may still be on its way.
                 ContainerStatus::Gone { end: None } if age <= relaunch_after => {}
                 ContainerStatus::Gone { end } => {
@@ -212,27 +233,6 @@ impl Round<'_> {
         }
         Ok(())
     }
-}
-
-/// Why a live execution has to end, and since when, if it has to.
-fn overdue(app: &App, run: &Run, awake_since: Timestamp) -> Option<(Timestamp, Outcome)> {
-    let (current, now) = (run.execution.as_ref()?, app.now());
-    let last_moment = after(current.deadline_at, limits::DEADLINE_GRACE_SECONDS);
-    if now >= last_moment {
-        let failure = Outcome::failed(FailureClass::NoReport, "past its deadline, and the agent did not report");
-        return Some((last_moment, failure));
-    }
-    let lease_until = current.lease_until.max(after(awake_since, app.settings.lease_seconds));
-    if now < lease_until {
-        return None;
-    }
-    let failure = if current.claimed_at.is_some() {
-        Outcome::failed(FailureClass::AgentLost, "the agent has been silent for longer than its lease")
-    } else {
-        let message = format!("no agent claimed the run within {} s of its launch", app.settings.start_seconds);
-        Outcome::failed(FailureClass::NeverClaimed, message)
-    };
-    Some((lease_until, failure))
 }
 
 async fn relaunch(app: &App, team: &TeamId, run: &Run) -> Result<(), SweepError> {

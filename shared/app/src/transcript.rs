@@ -44,8 +44,10 @@ pub enum TranscriptError {
     Store(#[from] StoreError),
 }
 
-/// How often a waiting reader looks again. A local look costs microseconds; on AWS two reads.
+/// How often a waiting reader looks again. A local look costs microseconds; on AWS two reads, and a watched agent sends
+/// every two seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
+const LOOK_EVERY_BILLED: Duration = Duration::from_secs(1);
 
 /// What came after `cursor`. Waits up to `wait` for something: an event, another state, or the end.
 pub async fn transcript(
@@ -67,16 +69,21 @@ pub async fn transcript(
         if !page.events.is_empty() || page.ended || moved || tokio::time::Instant::now() >= give_up {
             return Ok(page);
         }
-        tokio::time::sleep(LOOK_EVERY.min(give_up - tokio::time::Instant::now())).await;
+        let pause = if app.settings.billed { LOOK_EVERY_BILLED } else { LOOK_EVERY };
+        tokio::time::sleep(pause.min(give_up - tokio::time::Instant::now())).await;
     }
 }
 
+/// A page ends with the segment that reaches one of these: a Lambda answers with 6 MB at most, and what is escaped in it
+/// counts as escaped.
+const PAGE_SEGMENTS: usize = 8;
+const PAGE_BYTES: usize = 1024 * 1024;
+
 /// Segments from `cursor` on, a few at a time.
 async fn read(app: &App, run: &Run, mut cursor: Cursor) -> Result<Page, StoreError> {
-    const SEGMENTS: usize = 8;
-    let mut events = Vec::new();
-    let mut read = 0;
-    while read < SEGMENTS && cursor.execution <= run.executions {
+    let mut events: Vec<Box<RawValue>> = Vec::new();
+    let (mut read, mut bytes) = (0, 0);
+    while read < PAGE_SEGMENTS && bytes < PAGE_BYTES && cursor.execution <= run.executions {
         let next = Cursor { execution: cursor.execution.max(1), sequence: cursor.sequence + 1 };
         let execution = ExecutionId::new(run.run_id, next.execution);
         let key = ArchiveKey::Segment { team: &run.team, execution, sequence: next.sequence };
@@ -84,7 +91,9 @@ async fn read(app: &App, run: &Run, mut cursor: Cursor) -> Result<Page, StoreErr
         let object = if may_be { app.archive.read(&key).await? } else { None };
         match object {
             Some(object) => {
-                events.extend(lines(&key, &object.bytes)?);
+                let lines = lines(&key, &object.bytes)?;
+                bytes += lines.iter().map(|line| line.get().len()).sum::<usize>();
+                events.extend(lines);
                 cursor = next;
                 read += 1;
             }
@@ -93,7 +102,8 @@ async fn read(app: &App, run: &Run, mut cursor: Cursor) -> Result<Page, StoreErr
             None => break,
         }
     }
-    let ended = read < SEGMENTS && run.state.is_terminal() && run.held_slot().is_none();
+    let more = read >= PAGE_SEGMENTS || bytes >= PAGE_BYTES;
+    let ended = !more && run.state.is_terminal() && run.held_slot().is_none();
     Ok(Page { events, next: cursor, state: run.state, ended })
 }
 

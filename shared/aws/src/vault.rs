@@ -49,6 +49,14 @@ impl Vault for AwsVault {
         match put.send().await {
             Ok(_) => return Ok(()),
             Err(err) if err.code() == Some("ResourceNotFoundException") => {}
+            // Deleted with a time for recovery, as a teardown of the installation does: its name is taken until then.
+            Err(err) if err.code() == Some("InvalidRequestException") => {
+                let restore = self.secrets.restore_secret().secret_id(&id).send().await;
+                restore.map_err(|err| PortError::because("could not restore a secret that is being deleted", err))?;
+                let put = self.secrets.put_secret_value().secret_id(&id).secret_string(value.expose_secret());
+                put.send().await.map_err(|err| PortError::because("could not replace a secret", err))?;
+                return Ok(());
+            }
             Err(err) => return Err(PortError::because("could not replace a secret", err)),
         }
         let create = self.secrets.create_secret().name(&id).secret_string(value.expose_secret());

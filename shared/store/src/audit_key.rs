@@ -15,12 +15,12 @@ struct AuditKeyRow {
 impl Store {
     /// 32 bytes in base64. None: nothing has been set up yet.
     pub async fn audit_key(&self) -> Result<Option<String>, StoreError> {
-        let row: Option<AuditKeyRow> = self.get(&Key::AuditKey, Consistency::Eventual).await?;
+        let row: Option<AuditKeyRow> = self.get(&Key::AuditSigner, Consistency::Eventual).await?;
         Ok(row.map(|row| row.public_key))
     }
 
     pub async fn put_audit_key(&self, public_key: String) -> Result<(), StoreError> {
-        let item = to_item(&AuditKeyRow { public_key }, &Key::AuditKey)?;
+        let item = to_item(&AuditKeyRow { public_key }, &Key::AuditSigner)?;
         let _ = self.write("save the audit key", vec![replace(&self.table, item)]).await?;
         Ok(())
     }

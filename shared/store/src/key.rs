@@ -14,7 +14,7 @@ pub(crate) enum Key<'a> {
         hash: &'a str,
     },
     /// One for the whole installation.
-    AuditKey,
+    AuditSigner,
     /// What moves of a run, and its current execution.
     Run(RunId),
     /// What was asked for. In the order of acceptance, because run ids are: the index of all runs of a team.
@@ -55,7 +55,7 @@ impl Key<'_> {
         match self {
             Self::Team(team) => ("teams".to_owned(), team.to_string()),
             Self::Access { hash } => (format!("api-key#{hash}"), "api-key".to_owned()),
-            Self::AuditKey => ("installation".to_owned(), "audit-key".to_owned()),
+            Self::AuditSigner => ("installation".to_owned(), "audit-key".to_owned()),
             Self::Run(run) => (format!("run#{run}"), "run".to_owned()),
             Self::Request(team, run) => (format!("team#{team}#requests"), run.to_string()),
             Self::PastExecution(run, number) => (format!("run#{run}"), format!("execution#{number:06}")),
@@ -104,7 +104,7 @@ mod tests {
         let keys = [
             Key::Team(&team),
             Key::Access { hash: "c0ffee" },
-            Key::AuditKey,
+            Key::AuditSigner,
             Key::Run(run),
             Key::Request(&team, run),
             Key::PastExecution(run, 1),

@@ -41,6 +41,13 @@ pub struct QueueEntry {
     not_before: Option<Timestamp>,
 }
 
+impl QueueEntry {
+    /// Since when the run may start.
+    pub fn due_at(&self) -> Timestamp {
+        self.not_before.unwrap_or(self.run_id.accepted_at())
+    }
+}
+
 impl Store {
     /// Accepts a run: run, request and queue entry, all or nothing. Lost: there is a run of this id already.
     pub async fn accept(&self, run: &Run, request: &RunRequest) -> Result<Written, StoreError> {

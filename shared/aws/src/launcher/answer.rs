@@ -57,7 +57,12 @@ pub fn of_error(code: Option<&str>, message: &str) -> Answer {
         }
         // "Error retrieving subnet information …: Rate exceeded" comes as an invalid parameter.
         Some(_) if is_throttle(&text) => Answer::Throttled(verbatim()),
-        Some(_) if text.contains("capacity is unavailable") || text.contains("no capacity") => {
+        // Some zones have no Fargate; others of the list do.
+        Some(_)
+            if text.contains("capacity is unavailable")
+                || text.contains("no capacity")
+                || (text.contains("not supported") && text.contains("availability zone")) =>
+        {
             Answer::NoCapacity(verbatim())
         }
         Some("ClientException" | "InvalidParameterException")
@@ -150,6 +155,7 @@ mod tests {
         check("ClientException", "Unable to find task definition ozma:3", "no task definition");
         check("InvalidParameterException", "TaskDefinition not found.", "no task definition");
         check("ClientException", "Capacity is unavailable at this time", "no capacity");
+        check("InvalidParameterException", "Fargate is not supported in availability zone x1d", "no capacity");
         check("InvalidParameterException", "The subnet ID 'subnet-1' does not exist", "refused");
         check("ClientException", "Container.image should not be null", "refused");
         check("AccessDeniedException", "not authorized to perform iam:PassRole", "refused");

@@ -18,6 +18,7 @@ use aws_sdk_ecs::types::{
     EphemeralStorage, KeyValuePair, NetworkConfiguration, PropagateTags, Tag, TaskOverride,
 };
 use ozma_app::ports::{ContainerStatus, LaunchRequest, Launched, Launcher, PortError, Prepared};
+use ozma_domain::audit::digest;
 use ozma_domain::environment::{Capacity, Network};
 use ozma_domain::id::{ExecutionId, TeamId};
 use ozma_domain::plan::Size;
@@ -58,7 +59,7 @@ const REMEMBERED: usize = 256;
 /// Pages of stopped tasks that are looked through for one execution: ECS keeps them for an hour.
 const STOPPED_PAGES: usize = 20;
 
-/// The waits before another try. For capacity it doubles with each execution of the run, up to the longest.
+/// The first waits before another try, and the longest; see [`backed_off`].
 const CAPACITY_WAIT: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 const QUOTA_WAIT: Duration = Duration::from_secs(60);
@@ -211,12 +212,13 @@ impl Launcher for EcsLauncher {
                 // Spot has a quota of its own.
                 Answer::OverQuota(said) if placement.provider == SPOT => reason = said,
                 Answer::OverQuota(said) => {
-                    return Ok(Launched::NoCapacity { reason: over_quota(request.size, &said), wait: QUOTA_WAIT });
+                    let wait = backed_off(QUOTA_WAIT, request.execution);
+                    return Ok(Launched::NoCapacity { reason: over_quota(request.size, &said), wait });
                 }
                 Answer::NoCapacity(said) => reason = said,
                 Answer::Throttled(said) => {
                     let reason = format!("AWS takes no more launches just now: {said}");
-                    return Ok(Launched::NoCapacity { reason, wait: THROTTLE_WAIT });
+                    return Ok(Launched::NoCapacity { reason, wait: backed_off(THROTTLE_WAIT, request.execution) });
                 }
                 Answer::Refused(reason) => return Ok(Launched::Refused { reason }),
                 Answer::NoTaskDefinition => {
@@ -226,9 +228,8 @@ impl Launcher for EcsLauncher {
                 Answer::Ambiguous(said) => return Err(PortError::new(format!("could not start a task: {said}"))),
             }
         }
-        let wait = CAPACITY_WAIT * 2_u32.pow(request.execution.number.saturating_sub(1).min(4));
         let reason = format!("AWS has no machine free in any of the subnets: {reason}");
-        Ok(Launched::NoCapacity { reason, wait: wait.min(LONGEST_WAIT) })
+        Ok(Launched::NoCapacity { reason, wait: backed_off(CAPACITY_WAIT, request.execution) })
     }
 
     async fn stop(&self, execution: ExecutionId) -> Result<(), PortError> {
@@ -315,6 +316,14 @@ fn overrides(request: &LaunchRequest, control_url: &str) -> TaskOverride {
         .set_ephemeral_storage(disk)
         .container_overrides(agent)
         .build()
+}
+
+/// Twice as long with each execution of the run, up to the longest, and a little differently for each run, so that those
+/// that wait for the same do not all ask at once.
+fn backed_off(first: Duration, execution: ExecutionId) -> Duration {
+    let wait = (first * 2_u32.pow(execution.number.saturating_sub(1).min(6))).min(LONGEST_WAIT);
+    let spread = u32::from(*digest(execution.to_string().as_bytes()).bytes().first().unwrap_or(&0));
+    wait + wait * spread / 1_024
 }
 
 fn provider(name: &str) -> CapacityProviderStrategyItem {
