@@ -18,6 +18,9 @@ import urllib.request
 
 REGION = "us-east-1"
 
+# A request that passed a gate, with its answer. Times are those of `time.monotonic`.
+Exchange = collections.namedtuple("Exchange", "call body status content began ended")
+
 
 def free_port():
     with socket.socket() as found:
@@ -96,6 +99,8 @@ class Gate(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.seen = threading.Lock()
         # A function of (call, body) that answers (status, body), or nothing to pass the request on.
         self.answer = lambda call, body: None
+        # Sees every exchange once its answer is known, before the caller has it.
+        self.passed = lambda exchange: None
         super().__init__(("127.0.0.1", 0), Passing)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -135,6 +140,7 @@ class Passing(http.server.BaseHTTPRequestHandler):
         with self.server.seen:
             self.server.calls[call] += 1
             self.server.bytes[call] += len(body)
+        began = time.monotonic()
         given = self.server.answer(call, body)
         if given:
             status, content = given
@@ -143,6 +149,7 @@ class Passing(http.server.BaseHTTPRequestHandler):
             status, headers, content = self.upstream(body)
             if call.endswith(".DescribeTaskDefinition"):
                 content = as_ecs_spells(content)
+        self.server.passed(Exchange(call, body, status, content, began, time.monotonic()))
         self.send_response(status)
         for name, value in headers:
             if name.lower() not in ("transfer-encoding", "connection", "content-length", "date", "server"):

@@ -1,0 +1,155 @@
+"""An installation whose functions are kept warm: table, archive, queues and tasks are the stack's on the emulator, and
+what would call a function calls the process that is kept."""
+
+import base64
+import gzip
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import time
+import uuid
+import zlib
+
+import fargate
+from emulator import wait_until
+from lambdas import Function, of_http, of_queue
+from world import FUNCTIONS, ROOT, World
+
+
+def limit(name):
+    """A constant, or list of constants, of the product's limits."""
+    with open(os.path.join(ROOT, "shared/domain/src/limits.rs")) as source:
+        [value] = re.findall(rf"pub const {name}: [^=]+= ([^;]+);", source.read())
+    return json.loads(value)
+
+
+def flushes(seconds):
+    """The seconds at which an agent that nobody watches sends segments, the last one at its end."""
+    pauses, at, times = limit("FLUSH_UNWATCHED_SECONDS"), 0, []
+    while at < seconds:
+        at = min(seconds, at + pauses[min(len(times), len(pauses) - 1)])
+        times.append(at)
+    return times
+
+
+class Warm:
+    def __init__(self, plan="max"):
+        self.world = World(plan=plan)
+        self.world.fargate.next_tasks(fargate.never_starts)
+        # The settle function is called from here.
+        self.world.fargate.events_lost = True
+        self._stop_everything_that_calls_functions()
+        self.functions = {name: Function(self.world, name) for name in FUNCTIONS}
+        # Every invocation since the last look: (stage, function, invocation).
+        self.invocations = []
+        # Messages that a mapping would have received and deleted.
+        self.messages = 0
+
+    def _stop_everything_that_calls_functions(self):
+        mappings = self.world.client("lambda")
+        for mapping in mappings.list_event_source_mappings()["EventSourceMappings"]:
+            mappings.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+        scheduler = self.world.client("scheduler")
+        for schedule in scheduler.list_schedules()["Schedules"]:
+            scheduler.delete_schedule(Name=schedule["Name"], GroupName=schedule["GroupName"])
+
+    def start(self):
+        for function in self.functions.values():
+            function.start()
+
+    def close(self):
+        for function in self.functions.values():
+            function.close()
+        self.world.close()
+
+    def invoke(self, stage, name, event):
+        done = self.functions[name].invoke(event)
+        self.invocations.append((stage, name, done))
+        return done.answer
+
+    # ---- What calls functions ----
+
+    def webhook(self, automation, body):
+        """A signed webhook that nobody sent before; answers the run's id."""
+        at, delivery = str(int(time.time())), f"msg_{uuid.uuid4().hex}"
+        key = base64.b64decode(automation["webhook_secret"].removeprefix("whsec_"))
+        signed = hmac.new(key, f"{delivery}.{at}.".encode() + body, hashlib.sha256).digest()
+        signature = "v1," + base64.b64encode(signed).decode()
+        head = {"webhook-id": delivery, "webhook-timestamp": at, "webhook-signature": signature}
+        answer = self.invoke("accept", "webhook", of_http("POST", f"/webhooks/{automation['id']}", body, head))
+        assert answer["statusCode"] == 202, answer
+        return json.loads(answer["body"])["run_id"]
+
+    def drain(self, stage):
+        """Hands over what waits in the queues, message by message: the costliest way that a mapping has."""
+        sqs, handed = self.world.client("sqs"), True
+        while handed:
+            handed = False
+            for name, queue in (("dispatch", "TicksQueueUrl"), ("announce", "EndsQueueUrl")):
+                url = self.world.output[queue]
+                for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1).get("Messages", []):
+                    answer = self.invoke(stage, name, of_queue([message["Body"]]))
+                    assert not (answer or {}).get("batchItemFailures"), answer
+                    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                    self.messages, handed = self.messages + 1, True
+
+    def agent(self, run):
+        return Agent(self, run)
+
+    def whole_run(self, automation, seconds):
+        """A run from its webhook to its published outcome, without the waiting in between; answers its id."""
+        run = self.webhook(automation, b'{"type":"deployment.requested","data":{"service":"web"}}')
+        self.drain("dispatch")
+        agent = self.agent(run)
+        agent.claim()
+        agent.call("start", "POST", "start")
+        for _ in flushes(seconds):
+            agent.segment()
+        agent.finish()
+        self.drain("settle")
+        event = agent.task.ends(0)
+        self.invoke("settle", "settle", event)
+        self.drain("settle")
+        assert self.world.state(run) == "SUCCEEDED"
+        assert any("manifest/" in key for key in self.world.objects(run)), "the trail is not sealed"
+        self.world.published(run)
+        return run
+
+
+class Agent:
+    """Says to the executions API what an agent says."""
+
+    def __init__(self, warm, run):
+        self.warm = warm
+        [self.task] = wait_until(f"a task of {run} starts", lambda: warm.world.fargate.of_run(run))
+        self.variables = self.task.environment()
+        body = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
+        self.token = f"oze_{body}{zlib.crc32(body.encode()):08x}"
+        self.segments = 0
+
+    def call(self, stage, method, path, body=b"", query=""):
+        path = f"/executions/{self.variables['OZ_EXECUTION_ID']}/{path}"
+        head = {"authorization": f"Bearer {self.token}"}
+        answer = self.warm.invoke(stage, "executions", of_http(method, path, body, head, query))
+        assert answer["statusCode"] == 200, answer
+        return json.loads(answer["body"])
+
+    def claim(self):
+        claim = {"claim_token": self.variables["OZ_CLAIM_TOKEN"], "execution_token": self.token, "isolation": "fargate"}
+        return self.call("claim", "POST", "claim", json.dumps({**claim, "agent_version": "measured"}).encode())
+
+    def segment(self, lines=50):
+        """Some lines of output, each different, as a build prints them."""
+        self.segments += 1
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        texts = [f"   Compiling crate-{secrets.token_hex(4)} v1.{self.segments}.{line}\n" for line in range(lines)]
+        events = [{"at": at, "type": "output", "command": 1, "stream": "stdout", "text": text} for text in texts]
+        body = "".join(json.dumps(event) + "\n" for event in events).encode()
+        return self.call("segments", "PUT", f"segments/{self.segments}", gzip.compress(body))
+
+    def finish(self):
+        report = {"outcome": "succeeded", "summary": "done", "last_segment": self.segments}
+        return self.call("finish", "POST", "finish", json.dumps(report).encode())
