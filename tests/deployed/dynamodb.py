@@ -7,6 +7,10 @@ import math
 import threading
 
 
+# What a row takes in storage beyond its own bytes.
+ROW_BYTES = 100
+
+
 class Ledger:
     """Keeps the exchanges of one gate, each with its read and write units."""
 

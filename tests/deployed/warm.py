@@ -13,6 +13,7 @@ import time
 import uuid
 import zlib
 
+import dynamodb
 import fargate
 from emulator import wait_until
 from lambdas import Function, of_http, of_queue
@@ -36,8 +37,10 @@ def flushes(seconds):
 
 
 class Warm:
-    def __init__(self, plan="max"):
+    def __init__(self, plan="max", before=lambda world: None):
         self.world = World(plan=plan)
+        # What is to be seen while the emulator's own functions still work.
+        self.found_before = before(self.world)
         self.world.fargate.next_tasks(fargate.never_starts)
         # The settle function is called from here.
         self.world.fargate.events_lost = True
@@ -55,6 +58,14 @@ class Warm:
         scheduler = self.world.client("scheduler")
         for schedule in scheduler.list_schedules()["Schedules"]:
             scheduler.delete_schedule(Name=schedule["Name"], GroupName=schedule["GroupName"])
+
+    def bytes_of_rows(self, run):
+        """Of the rows that name a run, as DynamoDB counts them, with what it adds to each."""
+        return sum(dynamodb.size(row) + dynamodb.ROW_BYTES for row in self.world.rows("") if run in json.dumps(row))
+
+    def bytes_of_objects(self, run):
+        pages = self.world.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.world.output["ArchiveBucket"])
+        return sum(item["Size"] for page in pages for item in page.get("Contents", []) if run in item["Key"])
 
     def start(self):
         for function in self.functions.values():
