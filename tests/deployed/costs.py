@@ -6,6 +6,7 @@ assumed, because an emulator cannot tell: how long AWS takes to answer (`ANSWERS
 
 import collections
 import datetime
+import json
 import os
 import platform
 import re
@@ -75,6 +76,21 @@ def answer_ms(call):
     return ANSWERS_MS[max((name for name in ANSWERS_MS if call.startswith(name)), key=len)]
 
 
+def waits(invocation):
+    """Each request with its units and the milliseconds that it makes its function wait on AWS. Of requests that are under
+    way at the same time, each counts for the part of the time that it would take alone."""
+    groups = []
+    for entry in sorted(invocation.exchanges, key=lambda entry: entry[0].began):
+        if not groups or entry[0].began >= max(other.ended for other, *_ in groups[-1]):
+            groups.append([])
+        groups[-1].append(entry)
+    for group in groups:
+        together = max(exchange.ended for exchange, *_ in group) - group[0][0].began
+        alone = sum(exchange.ended - exchange.began for exchange, *_ in group)
+        for exchange, read, write in group:
+            yield exchange.call, read, write, answer_ms(exchange.call) * min(1, together / alone)
+
+
 def template():
     with open(os.path.join(ROOT, "infra/template.yaml")) as file:
         return file.read()
@@ -129,15 +145,15 @@ def charge(bill, function, stage, invocation, memory):
     # A part of a processor takes longer by as much.
     busy = invocation.processor * max(1, MEMORY_OF_A_CPU / memory)
     bill.add(audit, "gb_second", busy * memory / 1024)
-    for exchange, read, write in invocation.exchanges:
-        of_archive = audit or exchange.call.startswith("S3.")
-        bill.add(of_archive, "gb_second", answer_ms(exchange.call) / 1000 * memory / 1024)
+    for call, read, write, waited in waits(invocation):
+        of_archive = audit or call.startswith("S3.")
+        bill.add(of_archive, "gb_second", waited / 1000 * memory / 1024)
         bill.add(of_archive, "read", read)
         bill.add(of_archive, "write", write)
-        price = {"AmazonSQS": "sqs", "AWSEvents": "event", "secretsmanager": "secret_call"}.get(exchange.call.split(".")[0])
-        if exchange.call.startswith("S3."):
+        price = {"AmazonSQS": "sqs", "AWSEvents": "event", "secretsmanager": "secret_call"}.get(call.split(".")[0])
+        if call.startswith("S3."):
             # A list names no object.
-            price = "s3_put" if re.match(r"S3\.(PUT|POST|GET$)", exchange.call) else "s3_get"
+            price = "s3_put" if re.match(r"S3\.(PUT|POST|GET$)", call) else "s3_get"
         if price:
             bill.add(of_archive, price, 1)
 
@@ -261,8 +277,8 @@ def number(quantity):
     return f"{quantity:,.0f}" if quantity >= 100 or quantity == int(quantity) else f"{quantity:,.3g}"
 
 
-def aim(value, most, unit="$"):
-    return f"aim {unit}{most:g}: {'met' if value <= most else '**missed**'}"
+def aim(value, most, shown="${:g}"):
+    return f"aim {shown.format(most)}: {'met' if value <= most else '**missed**'}"
 
 
 def per_run_rows(bill):
@@ -290,9 +306,9 @@ def function_rows(seen, memory):
     for (name, stage), invocations in groups.items():
         calls = collections.Counter(exchange.call for done in invocations for exchange, *_ in done.exchanges)
         told = ", ".join(f"{number(times / len(seen))} {call}" for call, times in sorted(calls.items()))
-        waits = sum(answer_ms(exchange.call) for done in invocations for exchange, *_ in done.exchanges) / len(invocations)
+        waited = sum(ms for done in invocations for *_, ms in waits(done)) / len(invocations)
         own = statistics.mean(done.processor for done in invocations) * 1e3
-        billed = own * max(1, MEMORY_OF_A_CPU / memory[name]) + waits
+        billed = own * max(1, MEMORY_OF_A_CPU / memory[name]) + waited
         rows.append([
             f"{name} ({stage})" if stage else name, number(len(invocations) / len(seen)), told, f"{memory[name]} MB", f"{own:.2f} ms",
             f"{statistics.mean(done.seconds for done in invocations) * 1e3:.0f} ms", f"{billed:.0f} ms",
@@ -308,30 +324,32 @@ def page(bills, seen, sweeps, memory, bench):
     month = idle(sweep)
     units = {kind: bill.control[kind] + bill.audit[kind] for kind in ("read", "write")}
     gb_seconds = bill.control["gb_second"] + bill.audit["gb_second"]
-    waits = sum(answer_ms(exchange.call) / 1000 * memory[name] / 1024 for run in seen for _, name, done in run for exchange, *_ in done.exchanges) / len(seen)
-    release = os.environ.get("OZ_ZIPS_ARE", "debug")
+    waiting = sum(ms / 1000 * memory[name] / 1024 for run in seen for _, name, done in run for *_, ms in waits(done)) / len(seen)
+    release = os.environ.get("OZ_BUILD", "debug")
     out = [
         "# What it costs", "",
-        f"Written by `tests/deployed/costs` on {datetime.date.today():%-d %B %Y} at commit {commit()} ({platform.machine()}, functions built for {release}); do not edit.",
+        f"Written by `tests/deployed/costs` on {datetime.date.today():%-d %B %Y} at commit {commit()} ({platform.machine()}, {release} build of the functions); do not edit.",
         "US dollars, us-east-1, without free tiers. Counted on the emulator, priced from the list at the end.", "",
         f"## A million runs of {SECONDS // 60} minutes", "",
         f"Control plane per million runs: ${control:,.2f}", "",
         f"With audit stream: ${control + audit:,.2f}", "",
         f"Control plane, {aim(control, AIMS['control'])}. With the audit stream, {aim(control + audit, AIMS['all'])}. Agents of the smallest plan on",
-        f"ARM take ${compute:,.0f} meanwhile; the rest is {share:.2%} of it, {aim(share * 100, AIMS['share'] * 100, '% ')}.", "",
+        f"ARM take ${compute:,.0f} meanwhile; the rest is {share:.2%} of it, {aim(share, AIMS['share'], '{:.0%}')}.", "",
         "The control plane is what it takes to accept a run, start its container, know what becomes of it and publish its outcome.",
         f"The audit stream is the {len(flushes(SECONDS))} segments that an agent sends which nobody watches, and the archive's requests when the",
         "trail is sealed. Rows and objects are charged for their first month.", "",
         *table(["", "control plane, a run", "a million", "audit stream, a run", "a million"], per_run_rows(bill) + [["**in all**", "", f"**${control:,.2f}**", "", f"**${audit:,.2f}**"]]),
+        "## What would bring it down", "",
+        *table(["", "control plane", "audit stream"], [[what, *[f"−${saved:,.2f}" if saved >= 0.005 else "" for saved in both]] for what, *both in savings(bill, seen, memory)]),
         "## What a run asks for", "",
         "Requests as they passed the gate of each function, per run. Processor and time are measured with every function warm; billed",
         f"is the processor's time at the function's share of a vCPU (memory / {MEMORY_OF_A_CPU} MB), and for each request the time that AWS is",
-        "assumed to take, one after the other.", "",
+        "assumed to take; requests that are under way together share it.", "",
         *table(["function", "invocations", "requests", "memory", "own processor", "here", "billed"], function_rows(seen, memory), left=3),
         f"The lease is renewed by time alone: {renewals()} segment of {SECONDS // 60} minutes writes it, one unit, added to the above. Secrets are read",
         "when a process starts, not when a run does. Each message of a queue is received and deleted by its mapping, one by one here;",
         "under load ten at a time.", "",
-        f"**Units of the table.** {units['write']:g} write and {units['read']:g} read units a run ({aim(units['write'], AIMS['units'], '')}), worked out from the requests and the",
+        f"**Units of the table.** {units['write']:g} write and {units['read']:g} read units a run ({aim(units['write'], AIMS['units'], '{:g}')}), worked out from the requests and the",
         "sizes of the rows by DynamoDB's rules.",
     ]
     if bench:
@@ -342,8 +360,8 @@ def page(bills, seen, sweeps, memory, bench):
         )
     out += [
         "",
-        f"**Assumed answers.** {waits / gb_seconds:.0%} of the GB-seconds is waiting for AWS. Were every answer to take twice as long, a million runs would cost",
-        f"${cost_of('gb_second', waits) * MILLION:,.2f} more; on x86-64 they cost ${(cost_of('gb_second_x86', gb_seconds) - cost_of('gb_second', gb_seconds)) * MILLION:,.2f} more. In milliseconds:",
+        f"**Assumed answers.** {waiting / gb_seconds:.0%} of the GB-seconds is waiting for AWS. Were every answer to take twice as long, a million runs would cost",
+        f"${cost_of('gb_second', waiting) * MILLION:,.2f} more; on x86-64 they cost ${(cost_of('gb_second_x86', gb_seconds) - cost_of('gb_second', gb_seconds)) * MILLION:,.2f} more. In milliseconds:",
         ", ".join(f"{name} {ms}" for name, ms in ANSWERS_MS.items()) + ".", "",
         "## An agent-hour", "",
         *table(["plan", "size", "x86-64", "ARM", "10 minutes, x86-64", "10 minutes, ARM"], [
@@ -355,9 +373,10 @@ def page(bills, seen, sweeps, memory, bench):
         "## A month of idleness", "",
         *table(["", "a month"], [[what, f"${cost:.2f}"] for what, cost in month] + [["**in all**", f"**${sum(cost for _, cost in month):.2f}**"]]),
         f"{aim(sum(cost for _, cost in month), AIMS['idle']).capitalize()}. A sweep with nothing to do makes {number(statistics.mean(len(done.exchanges) for _, done in sweeps))} requests:",
-        ", ".join(f"{times} {call}" for call, times in sorted(collections.Counter(exchange.call for exchange, *_ in sweeps[0][1].exchanges).items())) + ".",
-        "The images in ECR, the zips in S3 and the log of the sweep's month are cents. In hours with runs, each metric that is written costs",
-        f"${PRICES['metric'][0]:.2f} a month at most.", "",
+        ", ".join(f"{number(times / len(sweeps))} {call}" for call, times in sorted(collections.Counter(exchange.call for _, done in sweeps for exchange, *_ in done.exchanges).items())) + ".",
+        "The images in ECR, the zips in S3 and the log of the sweep's month are cents.", "",
+        f"Where runs are started in every hour of the month, their {len(metrics(seen))} metrics cost ${cost_of('metric', len(metrics(seen))):.2f} more, by the hour in which",
+        f"they are written, however many runs there are: {', '.join(metrics(seen))}.", "",
         "## What grows with what", "",
         f"- With runs: everything of the first table. Half the runs, half the cost. {number(bill.control['invocation'])} invocations each, and {number(bill.audit['invocation'])} for segments.",
         f"- With the length of a run: a segment each minute, ${minute(bill, seen, memory):.2f} for a million of them; and the agent-hour, which is all but nothing else.",
@@ -372,8 +391,45 @@ def page(bills, seen, sweeps, memory, bench):
     return "\n".join(out).rstrip() + "\n", control, control + audit, sum(cost for _, cost in month)
 
 
+def metrics(seen):
+    """Names of the measurements in the functions' logs, each of which CloudWatch charges for."""
+    lines = [json.loads(line) for run in seen for *_, done in run for line in done.log if line.startswith(b"{")]
+    return sorted({metric["Name"] for line in lines if "_aws" in line for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]})
+
+
+def savings(bill, seen, memory):
+    """What a million runs would save by single changes: control plane, audit stream; the largest first."""
+
+    def waiting(audit, least):
+        """Of waiting for AWS, were functions given `least` MB."""
+        found = 0
+        for stage, name, done in (each for run in seen for each in run):
+            for call, *_, ms in waits(done):
+                if audit == (stage == "segments" or call.startswith("S3.")):
+                    found += ms / 1000 * max(0, memory[name] - least) / 1024
+        return cost_of("gb_second", found / len(seen)) * MILLION
+
+    http = [column["gateway"] for column in (bill.control, bill.audit)]
+    invoked = [column["invocation"] for column in (bill.control, bill.audit)]
+    line = access_line_bytes() / 1e9
+    heads = sum(exchange.call.startswith("S3.HEAD") for run in seen for _, _, done in run for exchange, *_ in done.exchanges) / len(seen)
+    found = [
+        (f"Functions with {least} MB at most: waiting costs by memory (their own processor's time costs the same)", waiting(False, least), waiting(True, least))
+        for least in (256, 128)
+    ]
+    found += [
+        ("Lambda's own log lines from WARN on (`SystemLogLevel`)", *[cost_of("logs", times * system_bytes() / 1e9) * MILLION for times in invoked]),
+        ("No access log of the API", *[cost_of("logs", times * line) * MILLION for times in http]),
+        ("All reads eventual", *[cost_of("read", column["read"] / 2) * MILLION for column in (bill.control, bill.audit)]),
+        ("Messages received and deleted ten at a time, as under load", cost_of("sqs", (bill.control["sqs"] * 2 / 3) * 0.9) * MILLION, 0),
+        ("No `HEAD` of the segment before, nor of each when sealing", 0, cost_of("s3_get", heads) * MILLION),
+        ("A segment every two minutes after the first minute", 0, minute(bill, seen, memory) * sum(at > 75 for at in flushes(SECONDS)) / 2),
+    ]
+    return sorted((each for each in found if each[1] + each[2] >= 0.005), key=lambda each: -each[1] - each[2])
+
+
 def minute(bill, seen, memory):
-    """A million segments."""
+    """What a million segments cost, one for each run."""
     one = Bill()
     segments = [(name, done) for run in seen for stage, name, done in run if stage == "segments"]
     for name, done in segments:

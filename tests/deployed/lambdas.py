@@ -136,6 +136,7 @@ class Runtime(http.server.ThreadingHTTPServer):
 
 class Speaking(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_):
         pass

@@ -83,14 +83,18 @@ class Warm:
 
     # ---- What calls functions ----
 
-    def webhook(self, automation, body):
-        """A signed webhook that nobody sent before; answers the run's id."""
+    def signed(self, automation, body):
+        """A signed webhook that nobody sent before, as the HTTP API hands it over."""
         at, delivery = str(int(time.time())), f"msg_{uuid.uuid4().hex}"
         key = base64.b64decode(automation["webhook_secret"].removeprefix("whsec_"))
         signed = hmac.new(key, f"{delivery}.{at}.".encode() + body, hashlib.sha256).digest()
         signature = "v1," + base64.b64encode(signed).decode()
         head = {"webhook-id": delivery, "webhook-timestamp": at, "webhook-signature": signature}
-        answer = self.invoke("accept", "webhook", of_http("POST", f"/webhooks/{automation['id']}", body, head))
+        return of_http("POST", f"/webhooks/{automation['id']}", body, head)
+
+    def webhook(self, automation, body):
+        """A webhook that is accepted; answers the run's id."""
+        answer = self.invoke("accept", "webhook", self.signed(automation, body))
         assert answer["statusCode"] == 202, answer
         return json.loads(answer["body"])["run_id"]
 
@@ -141,10 +145,12 @@ class Agent:
         self.token = f"oze_{body}{zlib.crc32(body.encode()):08x}"
         self.segments = 0
 
-    def call(self, stage, method, path, body=b"", query=""):
-        path = f"/executions/{self.variables['OZ_EXECUTION_ID']}/{path}"
+    def event(self, method, path, body=b""):
         head = {"authorization": f"Bearer {self.token}"}
-        answer = self.warm.invoke(stage, "executions", of_http(method, path, body, head, query))
+        return of_http(method, f"/executions/{self.variables['OZ_EXECUTION_ID']}/{path}", body, head)
+
+    def call(self, stage, method, path, body=b""):
+        answer = self.warm.invoke(stage, "executions", self.event(method, path, body))
         assert answer["statusCode"] == 200, answer
         return json.loads(answer["body"])
 
@@ -152,14 +158,18 @@ class Agent:
         claim = {"claim_token": self.variables["OZ_CLAIM_TOKEN"], "execution_token": self.token, "isolation": "fargate"}
         return self.call("claim", "POST", "claim", json.dumps({**claim, "agent_version": "measured"}).encode())
 
-    def segment(self, lines=50):
-        """Some lines of output, each different, as a build prints them."""
+    def next_segment(self):
+        """50 lines of output, each different, as a build prints them; the event that brings them."""
         self.segments += 1
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        texts = [f"   Compiling crate-{secrets.token_hex(4)} v1.{self.segments}.{line}\n" for line in range(lines)]
+        texts = [f"   Compiling crate-{secrets.token_hex(4)} v1.{self.segments}.{line}\n" for line in range(50)]
         events = [{"at": at, "type": "output", "command": 1, "stream": "stdout", "text": text} for text in texts]
         body = "".join(json.dumps(event) + "\n" for event in events).encode()
-        return self.call("segments", "PUT", f"segments/{self.segments}", gzip.compress(body))
+        return self.event("PUT", f"segments/{self.segments}", gzip.compress(body))
+
+    def segment(self):
+        answer = self.warm.invoke("segments", "executions", self.next_segment())
+        assert answer["statusCode"] == 200, answer
 
     def finish(self):
         report = {"outcome": "succeeded", "summary": "done", "last_segment": self.segments}
