@@ -171,7 +171,7 @@ def section(rows, slots, given):
         out += [
             f"Each function in a process that is kept, as Lambda keeps it, against the emulator: {given.starts} starts and {given.invocations} invocations, medians.",
             "Init is from the start of the process until it asks for its first event; it reads its secrets meanwhile. Own is the",
-            "processor's time; what is not own is the emulator's, which is slower than AWS.", "",
+            "processor's time; what is neither own nor waiting is the gate's, which looks up the rows that are written.", "",
             "| function | zip | init | own init | invocation | warm | of it waiting | own | resident |", "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: |",
         ]
         for name, (what, size, init, own_init, seconds, waiting, own, memory) in rows.items():
