@@ -324,7 +324,8 @@ def page(bills, seen, sweeps, memory, bench):
     compute = hour("arm", "free") * SECONDS / 3600 * MILLION
     share = (control + audit) / compute
     month = idle(sweep)
-    units = {kind: bill.control[kind] + bill.audit[kind] for kind in ("read", "write")}
+    # Sums of halves, but for the mean's last digits.
+    units = {kind: round(bill.control[kind] + bill.audit[kind], 2) for kind in ("read", "write")}
     gb_seconds = bill.control["gb_second"] + bill.audit["gb_second"]
     waiting = sum(ms / 1000 * memory[name] / 1024 for run in seen for _, name, done in run for *_, ms in waits(done)) / len(seen)
     release = os.environ.get("OZ_BUILD", "debug")
