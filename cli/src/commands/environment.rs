@@ -28,7 +28,7 @@ Examples:
 pub(crate) enum EnvironmentCommand {
     /// Define an environment
     #[command(after_help = EXAMPLES)]
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// List environments
     List,
     /// Show an environment
