@@ -123,7 +123,7 @@ impl Aws {
         })
     }
 
-    /// Without keys: [`Aws::secret`] reads those that the function has.
+    /// Without keys: a function adds those that it holds.
     pub fn settings(&self) -> Result<Settings, StartError> {
         let start_seconds = self.variables.parsed_or("OZ_START_SECONDS", limits::START_SECONDS)?;
         Ok(Settings {
