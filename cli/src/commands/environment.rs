@@ -353,10 +353,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_update_changes_what_it_names() {
-        insta::assert_snapshot!(update("--name site --var A=2 --var B=3 --secret T --secret U --network none").await.unwrap(), @r#"{"name":"site","description":"d","setup_commands":["npm ci","npm run build"],"repositories":[{"url":"https://github.com/acme/web","ref":"main"},{"url":"https://github.com/acme/api"}],"variables":{"A":"2","B":"3"},"secrets":["T","U"],"network":"none"}"#);
+        insta::assert_snapshot!(update("--name site --var A=2 --var B=3 --secret T --secret U --network none").await.unwrap(), @r#"{"name":"site","description":"d","setup_commands":["npm ci","npm run build"],"repositories":[{"url":"https://github.com/acme/web","ref":"main"},{"url":"https://github.com/acme/api"}],"variables":{"A":"2","B":"3"},"secrets":["T","U"],"network":"none","secret_references":{}}"#);
         insta::assert_snapshot!(update("--remove-repo acme/api --remove-description --remove-setup-command true").await.unwrap_err(), @"error: the environment does not have true");
-        insta::assert_snapshot!(update("--remove-repo acme/api --remove-description --remove-var A --remove-secret T").await.unwrap(), @r#"{"name":"web","setup_commands":["npm ci","npm run build"],"repositories":[{"url":"https://github.com/acme/web","ref":"main"}],"variables":{},"secrets":[]}"#);
-        insta::assert_snapshot!(update("--repo acme/web --ref v2").await.unwrap(), @r#"{"name":"web","description":"d","setup_commands":["npm ci","npm run build"],"repositories":[{"url":"https://github.com/acme/api"},{"url":"https://github.com/acme/web","ref":"v2"}],"variables":{"A":"1"},"secrets":["T"]}"#);
+        insta::assert_snapshot!(update("--remove-repo acme/api --remove-description --remove-var A --remove-secret T").await.unwrap(), @r#"{"name":"web","setup_commands":["npm ci","npm run build"],"repositories":[{"url":"https://github.com/acme/web","ref":"main"}],"variables":{},"secrets":[],"secret_references":{}}"#);
+        insta::assert_snapshot!(update("--repo acme/web --ref v2").await.unwrap(), @r#"{"name":"web","description":"d","setup_commands":["npm ci","npm run build"],"repositories":[{"url":"https://github.com/acme/api"},{"url":"https://github.com/acme/web","ref":"v2"}],"variables":{"A":"1"},"secrets":["T"],"secret_references":{}}"#);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use ozma_domain::limits;
 use ozma_domain::repository::Repository;
 use ozma_domain::run::{Prompt, Run, RunRequest, RunSource};
 use ozma_domain::state::RunState;
+use ozma_domain::template::RunTemplate;
 use ozma_domain::text;
 use ozma_store::{ArchiveKey, IdempotencyRow, StoreError, Written};
 use serde_json::{Map, Value};
@@ -36,6 +37,29 @@ pub struct NewRun {
     pub metadata: BTreeMap<String, String>,
     pub parent_run_id: Option<RunId>,
     pub idempotency: Option<Idempotency>,
+}
+
+impl NewRun {
+    /// What `template` asks for, for `team` and in the name of `creator`. No parent and no key, unless they are added.
+    pub fn from_template(template: RunTemplate, team: TeamId, creator: String, source: RunSource) -> Self {
+        let RunTemplate { prompt, title, harness, agent_config, environment, repositories, deadline_seconds, metadata } =
+            template;
+        Self {
+            team,
+            creator,
+            source,
+            prompt,
+            title,
+            harness,
+            agent_config,
+            environment,
+            repositories,
+            deadline_seconds,
+            metadata,
+            parent_run_id: None,
+            idempotency: None,
+        }
+    }
 }
 
 /// A key under which the same request may be sent again.

@@ -79,19 +79,8 @@ async fn start(
     // A header has no line ends, so that no key of an API client can be one of these.
     let key = format!("automation\n{id}\n{occurrence}");
     let new = NewRun {
-        team,
-        creator: config.name,
-        source,
-        prompt: template.prompt,
-        title: template.title,
-        harness: template.harness,
-        agent_config: template.agent_config,
-        environment: template.environment,
-        repositories: template.repositories,
-        deadline_seconds: template.deadline_seconds,
-        metadata: template.metadata,
-        parent_run_id: None,
         idempotency: Some(Idempotency { key, body_hash: digest(content).to_string() }),
+        ..NewRun::from_template(template, team, config.name, source)
     };
     let AcceptedRun { run_id, created, .. } = accept(app, new).await?;
     tracing::info!(automation.id = %id, run.id = %run_id, duplicate = !created, "an automation was triggered");

@@ -91,7 +91,10 @@ async fn what_an_environment_cannot_be_is_named() {
     check(json!({"name": "x", "github_repos": [{"owner": "../", "repo": "b"}]}), "400 invalid_request: github_re")
         .await;
     check(json!({"name": "x", "repositories": [{"url": "-x"}]}), "400 invalid_request: repositories[0].url: ").await;
-    check(json!({"name": "x", "providers": {"aws": {"role_arn": "r"}}}), "422 operation_not_supported: provid").await;
+    let aws = json!({"name": "x", "providers": {"aws": {"role_arn": "r"}}});
+    check(aws, "400 invalid_request: providers.aws.role_arn: \"r\" is not the ARN of a role").await;
+    let gcp = json!({"name": "x", "providers": {"gcp": {"project_number": "1"}}});
+    check(gcp, "422 operation_not_supported: providers.gcp").await;
     let names: Vec<Value> = api.get("/agent/environments?sort_by=name").await["environments"]
         .as_array()
         .unwrap()

@@ -24,18 +24,8 @@ pub(crate) fn new_run(caller: Caller, headers: &HeaderMap, body: Body<CreateRunR
     let template = template(body.value, limits::PROMPT_BYTES)?;
     Ok(NewRun {
         idempotency: idempotency(headers, &body.bytes)?,
-        team: caller.team,
-        creator: caller.name,
-        source: source(headers),
-        prompt: template.prompt,
-        title: template.title,
-        harness: template.harness,
-        agent_config: template.agent_config,
-        environment: template.environment,
-        repositories: template.repositories,
-        deadline_seconds: template.deadline_seconds,
-        metadata: template.metadata,
         parent_run_id,
+        ..NewRun::from_template(template, caller.team, caller.name, source(headers))
     })
 }
 
