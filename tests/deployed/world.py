@@ -87,9 +87,9 @@ class World:
             if "IN_PROGRESS" in found["StackStatus"]:
                 return None
             if found["StackStatus"] != "CREATE_COMPLETE":
-                events = formation.describe_stack_events(StackName=stack)["StackEvents"]
-                reasons = [event.get("ResourceStatusReason") for event in events if "FAILED" in event["ResourceStatus"]]
-                raise AssertionError(f"{found['StackStatus']}: {found.get('StackStatusReason')} {reasons}")
+                # The emulator's log has the reason; its events do not.
+                with open(self.emulator.log.name, errors="replace") as log:
+                    raise AssertionError(f"{found['StackStatus']}: {log.read()[-2000:]}")
             return found
 
         found = wait_until("the stack is created", created, 120)
