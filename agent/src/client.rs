@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ozma_domain::id::ExecutionId;
-use ozma_domain::protocol::{Assignment, AwsCredentials, Claim, Messages, Reply, Report};
+use ozma_domain::protocol::{Assignment, AwsCredentials, Claim, Messages, RECEIPT_HEADER, Reply, Report};
 use ozma_domain::text;
 use ozma_domain::token::ExecutionToken;
 use reqwest::{Method, StatusCode};
@@ -47,6 +47,8 @@ pub(crate) struct Client {
     lease: Mutex<Lease>,
     /// The id of the last message that was heard.
     last_message: Mutex<String>,
+    /// Of the last segment that was stored.
+    receipt: Mutex<Option<String>>,
     heard: Heard,
 }
 
@@ -93,6 +95,7 @@ impl Client {
             trace_parent: trace_parent(execution),
             lease: Mutex::new(Lease { answered_at: Instant::now(), length: patience }),
             last_message: Mutex::default(),
+            receipt: Mutex::default(),
             heard,
         })
     }
@@ -193,6 +196,9 @@ impl Client {
         if reply.messages {
             self.heard.messages.notify_one();
         }
+        if reply.receipt.is_some() {
+            *self.receipt.lock().expect("no panic while locked") = reply.receipt;
+        }
         Ok(())
     }
 
@@ -267,6 +273,10 @@ impl Client {
     ) -> Result<(StatusCode, Bytes), reqwest::Error> {
         let mut request = self.http.request(method.clone(), format!("{}/{path}", self.base)).timeout(timeout);
         request = request.header("traceparent", &self.trace_parent);
+        // Only the next segment has a use for it, and it is small.
+        if let Some(receipt) = self.receipt.lock().expect("no panic while locked").as_deref() {
+            request = request.header(RECEIPT_HEADER, receipt);
+        }
         if authorized {
             request = request.bearer_auth(self.token.expose());
         }

@@ -180,6 +180,30 @@ async fn a_claim_works_for_one_agent_alone() {
 }
 
 #[tokio::test]
+async fn a_receipt_continues_the_chain_and_a_false_one_is_not_believed() {
+    let world = World::new("free").await;
+    let run = world.accept("true").await;
+    world.drain().await;
+    let agent = world.agent(run).await;
+    agent.claim(&world).await.map(drop).unwrap();
+    let first = agent.segment(&world, 1, NOTICE).await.unwrap().receipt.expect("a receipt");
+    let again = agent.segment(&world, 1, NOTICE).await.unwrap().receipt;
+    assert_eq!(again.as_ref(), Some(&first), "the same again has the same receipt");
+    let second = agent.segment_after(&world, 2, NOTICE, Some(&first)).await.unwrap().receipt;
+    // One of another place, and one that nobody issued: the segment before is looked for instead.
+    for receipt in [Some(first.as_str()), Some("0.nonsense"), None] {
+        let repeated = agent.segment_after(&world, 2, NOTICE, receipt).await.unwrap().receipt;
+        assert_eq!(repeated, second);
+        let gap = agent.segment_after(&world, 4, NOTICE, receipt).await;
+        assert!(matches!(gap, Err(ExecutionError::OutOfOrder { expected: 3, found: 4 })));
+    }
+    agent.finish(&world, 2).await.unwrap();
+    world.launcher.end(agent.execution);
+    world.pump().await;
+    assert_eq!(proof(&world, run).await, "2 segments, 2 events, complete");
+}
+
+#[tokio::test]
 async fn segments_are_stored_once_and_in_order() {
     let world = World::new("free").await;
     let run = world.accept("true").await;

@@ -14,7 +14,7 @@ use ozma_app::App;
 use ozma_app::executions::{self, ExecutionError};
 use ozma_domain::id::ExecutionId;
 use ozma_domain::limits;
-use ozma_domain::protocol::{Assignment, AwsCredentials, Claim, Messages, Reply, Report};
+use ozma_domain::protocol::{Assignment, AwsCredentials, Claim, Messages, RECEIPT_HEADER, Reply, Report};
 use ozma_domain::text::chain;
 use serde_json::json;
 
@@ -52,7 +52,8 @@ async fn segment(
     let (execution, token) = (id(&execution)?, token(&headers)?);
     let body = bytes(body, limits::SEGMENT_BYTES).await?;
     let last_message = query.get("after").map(String::as_str).unwrap_or_default();
-    Ok(Json(executions::segment(&app, execution, &token, sequence, &body, last_message).await?))
+    let receipt = headers.get(RECEIPT_HEADER).and_then(|value| value.to_str().ok());
+    Ok(Json(executions::segment(&app, execution, &token, sequence, &body, last_message, receipt).await?))
 }
 
 async fn output(

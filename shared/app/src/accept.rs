@@ -75,7 +75,6 @@ pub struct Idempotency {
 pub struct AcceptedRun {
     pub run_id: RunId,
     pub state: RunState,
-    pub at_capacity: bool,
     pub created: bool,
 }
 
@@ -122,7 +121,7 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
         {
             // The first answer may have been lost before its tick was sent.
             send_tick(app, &run.team).await;
-            return Ok(AcceptedRun { run_id: run.run_id, state: run.state, at_capacity: false, created: false });
+            return Ok(AcceptedRun { run_id: run.run_id, state: run.state, created: false });
         }
         // Ours, or that of a request that died before it made its run.
         run_id = first.run_id;
@@ -149,11 +148,10 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
 
     // Lost: the answer to this very write was lost, or the same request at the same time was faster. The run is there.
     let (Written::Now | Written::Lost) = app.store.accept(&run, &request).await?;
-    let at_capacity = is_at_capacity(app, &new.team).await?;
     send_tick(app, &new.team).await;
     tracing::info!(run.id = %run_id, trace_id = run_id.trace_id(), team = %new.team, "accepted a run");
     metrics::stage("Accept", &run, now, app.now());
-    Ok(AcceptedRun { run_id, state: RunState::Queued, at_capacity, created: true })
+    Ok(AcceptedRun { run_id, state: RunState::Queued, created: true })
 }
 
 /// Tells the dispatcher that there may be work. A tick that is lost costs time, not the run: the sweep sends another.
@@ -174,8 +172,8 @@ async fn store_prompt(app: &App, team: &TeamId, run: RunId, prompt: String) -> R
     Ok(Prompt::Archived { key: key.to_string(), bytes, preview })
 }
 
-/// A hint for the sender, no more: the run is queued either way.
-async fn is_at_capacity(app: &App, team: &TeamId) -> Result<bool, StoreError> {
+/// Whether every slot of the plan is taken: a hint for the sender, no more, because the run is queued either way.
+pub async fn is_at_capacity(app: &App, team: &TeamId) -> Result<bool, StoreError> {
     let plan = app.plan(team).await?;
     Ok(app.store.taken_slots_lately(team).await?.len() >= usize::from(plan.concurrent_agents))
 }

@@ -65,7 +65,10 @@ fn event(run: &Run, request: &RunRequest) -> RunEnded {
 
 /// Writes the signed manifest. Sealed twice, the first stays: the object is written once.
 async fn seal(app: &App, run: &Run, request: &RunRequest) -> Result<(), StoreError> {
-    let mut executions = app.store.past_executions(run.run_id).await?;
+    let mut executions = match run.executions {
+        0 | 1 => Vec::new(),
+        _ => app.store.past_executions(run.run_id).await?,
+    };
     executions.extend(run.execution.clone());
     let mut segments = Vec::new();
     let mut complete = true;

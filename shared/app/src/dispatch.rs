@@ -66,13 +66,21 @@ async fn take_all(
         if waiting.is_empty() {
             return Ok(());
         }
+        // Nobody is left, or no slot is: whoever is accepted or gives back a slot from now on sends a tick.
+        let mut done = true;
         for (entry, slot) in waiting.into_iter().zip(free) {
             match take(app, team, &entry, slot, plan.deadline_seconds(None)).await? {
                 Taking::Taken(run, request) => all.push((run, request)),
-                Taking::NotQueued => {}
+                Taking::NotQueued => done = false,
                 // The loop looks again at what is free and who waits: each loss is another's gain, so it ends.
-                Taking::Lost => break,
+                Taking::Lost => {
+                    done = false;
+                    break;
+                }
             }
+        }
+        if done {
+            return Ok(());
         }
     }
 }

@@ -40,8 +40,19 @@ pub async fn settle(
     outcome: &Outcome,
     last_segment: Option<u32>,
 ) -> Result<Settled, SettleError> {
+    let Some(run) = app.store.run(execution.run).await? else { return Ok(Settled::Stale) };
+    settle_run(app, run, execution, outcome, last_segment).await
+}
+
+/// The same for a run that was just read.
+pub(crate) async fn settle_run(
+    app: &App,
+    mut run: Run,
+    execution: ExecutionId,
+    outcome: &Outcome,
+    last_segment: Option<u32>,
+) -> Result<Settled, SettleError> {
     loop {
-        let Some(run) = app.store.run(execution.run).await? else { return Ok(Settled::Stale) };
         let slot = run.held_slot();
         let (written, after) = match run.ended(execution.number, outcome, app.now(), last_segment) {
             Ending::Ended(ended) => (app.store.end_run(&run, &ended, slot, &[Owed::Publish, Owed::Seal]).await?, ended),
@@ -59,6 +70,10 @@ pub async fn settle(
         if written == Written::Now {
             announce(app, execution, &after, outcome).await;
             return Ok(Settled::Now(after.state));
+        }
+        match app.store.run(execution.run).await? {
+            Some(read) => run = read,
+            None => return Ok(Settled::Stale),
         }
     }
 }
@@ -88,7 +103,7 @@ pub async fn container_gone(
             Outcome::failed(class, end.map_or_else(|| what.to_owned(), |end| format!("{what}: {}", end.reason)))
         }
     };
-    settle(app, execution, &failure, None).await
+    settle_run(app, run, execution, &failure, None).await
 }
 
 /// Why a live execution has to end, and since when, if it has to.
@@ -128,7 +143,14 @@ async fn announce(app: &App, execution: ExecutionId, run: &Run, outcome: &Outcom
     {
         metrics::stage("Run", run, started, ended);
     }
-    send_tick(app, &run.team).await;
+    // A tick for nobody costs as much as one for somebody. Whoever is queued from now on sends one of their own, and finds
+    // the slot that was given back.
+    let waiting = app.store.queue_head(&run.team, app.now(), 1).await;
+    if waiting.is_ok_and(|waiting| waiting.is_empty()) {
+        tracing::debug!(run.id = %run.run_id, "nobody waits for the slot");
+    } else {
+        send_tick(app, &run.team).await;
+    }
     if let Some(until) = run.not_before
         && let Err(err) = app.timer.send_at(until, QueueMessage::Tick { team: run.team.clone() }).await
     {

@@ -17,6 +17,7 @@ pub mod mask;
 pub mod outcome;
 pub mod plan;
 pub mod protocol;
+pub mod receipt;
 pub mod repository;
 pub mod run;
 pub mod standard_webhooks;

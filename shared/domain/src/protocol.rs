@@ -86,6 +86,9 @@ pub struct AwsCredentials {
     pub expiration: Timestamp,
 }
 
+/// See [`Reply::receipt`].
+pub const RECEIPT_HEADER: &str = "x-oz-receipt";
+
 /// The answer to every call after the claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -96,6 +99,9 @@ pub struct Reply {
     pub watched: bool,
     /// There are messages to fetch after the one last fetched.
     pub messages: bool,
+    /// Of the segment that was stored; to be sent with the next one, in the header [`RECEIPT_HEADER`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

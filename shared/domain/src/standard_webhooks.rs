@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq;
 
 use crate::id::AutomationId;
 use crate::limits;
+use crate::token::hmac;
 
 /// The three headers. A sender that is built with Svix says `svix-` where others say `webhook-`.
 pub const ID: &str = "webhook-id";
@@ -117,10 +118,7 @@ impl SigningSecret {
     /// The secret of an automation's webhook, under the control plane's key: it costs no row and no read, and cannot be
     /// lost apart from the key.
     pub fn derived(key: &SecretString, automation: &AutomationId, generation: u32) -> Self {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes()).expect("HMAC takes keys of any length");
-        mac.update(format!("ozma webhook v1\n{automation}\n{generation}").as_bytes());
-        Self::of(&mac.finalize().into_bytes())
+        Self::of(&hmac(key, format!("ozma webhook v1\n{automation}\n{generation}").as_bytes()))
     }
 
     fn of(key: &[u8]) -> Self {

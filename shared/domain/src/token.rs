@@ -70,11 +70,16 @@ impl ExecutionToken {
 /// The claim token of an execution: an HMAC of its id under the control plane's key. It is not stored anywhere, and an
 /// ambiguous launch can be repeated with the very same one.
 pub fn claim_token(key: &SecretString, execution: ExecutionId) -> SecretString {
+    let mac = hmac(key, format!("ozma claim v1\n{execution}").as_bytes());
+    SecretString::from(format!("ozc_{}", URL_SAFE_NO_PAD.encode(mac)))
+}
+
+/// HMAC-SHA-256 of `said` under one of the control plane's keys.
+pub(crate) fn hmac(key: &SecretString, said: &[u8]) -> [u8; 32] {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(b"ozma claim v1\n");
-    mac.update(execution.to_string().as_bytes());
-    SecretString::from(format!("ozc_{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())))
+    mac.update(said);
+    mac.finalize().into_bytes().into()
 }
 
 /// Compares in a time that does not depend on where the texts differ.

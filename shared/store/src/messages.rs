@@ -17,15 +17,23 @@ impl Store {
 
     /// Messages sent after the one with the id `after`, first to last.
     pub async fn messages(&self, run: RunId, after: &str, limit: usize) -> Result<Vec<Message>, StoreError> {
-        let range = Range {
-            partition: Key::Run(run),
-            // The smallest text greater than the id itself.
-            from: Some(format!("{}\u{1}", Key::Message(run, after).parts().1)),
-            to: Some(Key::Message(run, "~").parts().1),
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit,
-        };
-        self.query(range).await
+        self.query(after_message(run, after, limit, Consistency::Strong)).await
+    }
+
+    /// Whether there was one a moment ago: a hint, asked with every segment, at half the price.
+    pub async fn has_messages(&self, run: RunId, after: &str) -> Result<bool, StoreError> {
+        Ok(!self.query_items(after_message(run, after, 1, Consistency::Eventual)).await?.is_empty())
+    }
+}
+
+fn after_message(run: RunId, after: &str, limit: usize, consistency: Consistency) -> Range<'static> {
+    Range {
+        partition: Key::Run(run),
+        // The smallest text greater than the id itself.
+        from: Some(format!("{}\u{1}", Key::Message(run, after).parts().1)),
+        to: Some(Key::Message(run, "~").parts().1),
+        order: Order::Ascending,
+        consistency,
+        limit,
     }
 }

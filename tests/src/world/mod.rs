@@ -181,7 +181,18 @@ impl AgentDouble {
         sequence: u32,
         lines: &str,
     ) -> Result<ozma_domain::protocol::Reply, executions::ExecutionError> {
-        executions::segment(&world.app, self.execution, &self.token, sequence, &gzip(lines), "").await
+        self.segment_after(world, sequence, lines, None).await
+    }
+
+    /// With the receipt of the segment before.
+    pub async fn segment_after(
+        &self,
+        world: &World,
+        sequence: u32,
+        lines: &str,
+        receipt: Option<&str>,
+    ) -> Result<ozma_domain::protocol::Reply, executions::ExecutionError> {
+        executions::segment(&world.app, self.execution, &self.token, sequence, &gzip(lines), "", receipt).await
     }
 
     pub async fn finish(&self, world: &World, last_segment: u32) -> Result<(), executions::ExecutionError> {

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use ozma_app::App;
-use ozma_app::accept::accept;
+use ozma_app::accept::{accept, is_at_capacity};
 use ozma_app::cancel;
 use ozma_app::list;
 use ozma_app::messages;
@@ -55,12 +55,14 @@ pub(crate) async fn create(
     headers: HeaderMap,
     body: Body<CreateRunRequest>,
 ) -> Result<Json<RunCreated>, ApiError> {
+    let team = caller.team.clone();
     let accepted = accept(&app, new_run(caller, &headers, body)?).await?;
+    let at_capacity = accepted.created && is_at_capacity(&app, &team).await?;
     Ok(Json(RunCreated {
         run_id: accepted.run_id,
         task_id: accepted.run_id,
         state: accepted.state,
-        at_capacity: accepted.at_capacity.then_some(true),
+        at_capacity: at_capacity.then_some(true),
     }))
 }
 

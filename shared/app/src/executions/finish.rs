@@ -9,7 +9,7 @@ use ozma_domain::text;
 use super::claim::masker;
 use super::{ExecutionError, check_token};
 use crate::App;
-use crate::settle::{Settled, settle};
+use crate::settle::{Settled, settle_run};
 
 pub async fn finish(app: &App, execution: ExecutionId, token: &str, report: &Report) -> Result<Reply, ExecutionError> {
     let run = app.store.run(execution.run).await?.ok_or(ExecutionError::Stale(execution))?;
@@ -26,7 +26,7 @@ pub async fn finish(app: &App, execution: ExecutionId, token: &str, report: &Rep
         Outcome::Failed { class, message } => Outcome::Failed { class: *class, message: tidy(message) },
         Outcome::Cancelled => Outcome::Cancelled,
     };
-    match settle(app, execution, &outcome, Some(report.last_segment)).await? {
+    match settle_run(app, run, execution, &outcome, Some(report.last_segment)).await? {
         Settled::Now(_) | Settled::Already => Ok(Reply::default()),
         Settled::Stale => Err(ExecutionError::Stale(execution)),
     }

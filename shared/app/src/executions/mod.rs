@@ -100,5 +100,6 @@ fn reply(app: &App, run: &Run) -> Reply {
         cancelled: run.state == RunState::Cancelled,
         watched: run.watched_until.is_some_and(|until| until > app.now()),
         messages: false,
+        receipt: None,
     }
 }

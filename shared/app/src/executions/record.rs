@@ -7,6 +7,7 @@ use ozma_domain::id::ExecutionId;
 use ozma_domain::limits;
 use ozma_domain::mask::Masker;
 use ozma_domain::protocol::Reply;
+use ozma_domain::receipt;
 use ozma_domain::run::Run;
 use ozma_store::{ArchiveKey, Created, StoredMetadata, Written};
 use serde_json::Value;
@@ -16,7 +17,8 @@ use super::{ExecutionError, authorize, reply};
 use crate::App;
 use crate::gzip::{GunzipError, pack, unpack};
 
-/// Stores segment `sequence`, counted from 1. Sent again with the same content, it is stored once.
+/// Stores segment `sequence`, counted from 1. Sent again with the same content, it is stored once. `receipt` is what the
+/// answer to the segment before said; without it, that segment is looked for.
 pub async fn segment(
     app: &App,
     execution: ExecutionId,
@@ -24,12 +26,20 @@ pub async fn segment(
     sequence: u32,
     body: &[u8],
     last_message: &str,
+    receipt: Option<&str>,
 ) -> Result<Reply, ExecutionError> {
     let run = authorize(app, execution, token).await?;
     if body.len() > limits::SEGMENT_BYTES {
         return Err(ExecutionError::TooLarge { limit: limits::SEGMENT_BYTES });
     }
-    let mut chain = chain_before(app, &run, execution, sequence).await?;
+    if !(1..=999_999).contains(&sequence) {
+        return Err(ExecutionError::Malformed("segments are numbered from 1 to 999999".to_owned()));
+    }
+    let claim_key = &app.settings.claim_key;
+    let mut chain = match receipt.and_then(|text| receipt::check(claim_key, execution, sequence - 1, text)) {
+        Some(chain) => chain,
+        None => chain_before(app, &run, execution, sequence).await?,
+    };
     let events = unpack(body, limits::SEGMENT_UNPACKED_BYTES)?;
     let masker = masker(app, &run, execution).await?;
     let lines = chained(&mut chain, &masker, &events)?;
@@ -46,10 +56,13 @@ pub async fn segment(
         if stored.get("sent-sha256") != Some(&digest(body).to_string()) {
             return Err(ExecutionError::Conflict(sequence));
         }
+        // What was stored first counts: a secret that was replaced since would be masked otherwise today.
+        chain = chain_after(&key, &stored)?;
     }
     let run = beat(app, execution, token, run).await?;
     let mut reply = reply(app, &run);
-    reply.messages = !app.store.messages(execution.run, last_message, 1).await?.is_empty();
+    reply.messages = app.store.has_messages(execution.run, last_message).await?;
+    reply.receipt = Some(receipt::issue(claim_key, execution, sequence, chain));
     Ok(reply)
 }
 
@@ -81,10 +94,7 @@ async fn chain_before(app: &App, run: &Run, execution: ExecutionId, sequence: u3
     if sequence == 1 {
         return Ok(Chain::genesis(execution));
     }
-    let before = sequence.checked_sub(1).filter(|_| sequence <= 999_999);
-    let before =
-        before.ok_or_else(|| ExecutionError::Malformed("segments are numbered from 1 to 999999".to_owned()))?;
-    let key = ArchiveKey::Segment { team: &run.team, execution, sequence: before };
+    let key = ArchiveKey::Segment { team: &run.team, execution, sequence: sequence - 1 };
     let Some(metadata) = app.archive.metadata(&key).await? else {
         // Counts from the start: this is the way of a broken agent, not of every segment.
         let mut expected = 1;
@@ -98,6 +108,11 @@ async fn chain_before(app: &App, run: &Run, execution: ExecutionId, sequence: u3
         }
         return Err(ExecutionError::OutOfOrder { expected, found: sequence });
     };
+    chain_after(&key, &metadata)
+}
+
+/// Where the chain stands after a stored segment, by what it was stored with.
+fn chain_after(key: &ArchiveKey<'_>, metadata: &StoredMetadata) -> Result<Chain, ExecutionError> {
     let head = metadata.get("head").and_then(|head| head.parse::<Digest>().ok());
     let events = metadata.get("events").and_then(|events| events.parse().ok());
     match (events, head) {

@@ -154,13 +154,13 @@ async fn work(world: &World, run: RunId, bill: &mut Bill<'_>) -> Result<()> {
     agent.start(world).await?;
     bill.charge("start");
     let lines = "{\"type\":\"output\",\"command\":1,\"stream\":\"stdout\",\"text\":\"one more line\\n\"}\n".repeat(50);
-    let (mut sequence, mut worked) = (0, 0);
+    let (mut sequence, mut worked, mut receipt) = (0, 0, None::<String>);
     while worked < TASK_SECONDS {
         let pace = FLUSH_UNWATCHED_SECONDS[FLUSH_UNWATCHED_SECONDS.len().min(sequence as usize + 1) - 1];
         let step = pace.min(TASK_SECONDS - worked);
         world.clock.forward(SignedDuration::from_secs(i64::try_from(step)?));
         (sequence, worked) = (sequence + 1, worked + step);
-        agent.segment(world, sequence, &lines).await?;
+        receipt = agent.segment_after(world, sequence, &lines, receipt.as_deref()).await?.receipt;
         let renewed = bill.cost_since().write_units > 0.0;
         bill.charge(if renewed { "segment that renews the lease" } else { "segment" });
     }
