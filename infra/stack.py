@@ -45,6 +45,9 @@ def stack_name(text):
             f'--stack is "{text}"',
             f"it is lower case letters, digits and single '-', starts with a letter, and has {NAME_LENGTH} characters at most",
         )
+    if text.endswith("-agent"):
+        # Task definitions of the stack `oz` are named `oz-agent…`, and its functions may use all that begin so.
+        raise Refused(f'--stack is "{text}"', "names that end in -agent are taken by what other stacks make; choose another")
     return text
 
 

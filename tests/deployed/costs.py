@@ -425,7 +425,7 @@ def savings(bill, seen, memory):
         ("No access log of the API", *[cost_of("logs", times * line) * MILLION for times in http]),
         ("All reads eventual", *[cost_of("read", column["read"] / 2) * MILLION for column in (bill.control, bill.audit)]),
         ("Messages received and deleted ten at a time, as under load", cost_of("sqs", (bill.control["sqs"] * 2 / 3) * 0.9) * MILLION, 0),
-        ("No `HEAD` of the segment before, nor of each when sealing", 0, cost_of("s3_get", heads) * MILLION),
+        ("No `HEAD` of each segment when sealing", 0, cost_of("s3_get", heads) * MILLION),
         ("A segment every two minutes after the first minute", 0, minute(bill, seen, memory) * sum(at > 75 for at in flushes(SECONDS)) / 2),
     ]
     return sorted((each for each in found if each[1] + each[2] >= 0.005), key=lambda each: -each[1] - each[2])

@@ -144,9 +144,12 @@ class Agent:
         body = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
         self.token = f"oze_{body}{zlib.crc32(body.encode()):08x}"
         self.segments = 0
+        self.receipt = None
 
     def event(self, method, path, body=b""):
         head = {"authorization": f"Bearer {self.token}"}
+        if self.receipt:
+            head["x-oz-receipt"] = self.receipt
         return of_http(method, f"/executions/{self.variables['OZ_EXECUTION_ID']}/{path}", body, head)
 
     def call(self, stage, method, path, body=b""):
@@ -170,6 +173,7 @@ class Agent:
     def segment(self):
         answer = self.warm.invoke("segments", "executions", self.next_segment())
         assert answer["statusCode"] == 200, answer
+        self.receipt = json.loads(answer["body"])["receipt"]
 
     def finish(self):
         report = {"outcome": "succeeded", "summary": "done", "last_segment": self.segments}

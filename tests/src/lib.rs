@@ -3,4 +3,5 @@
 pub mod conformance;
 pub mod emulator;
 
+pub mod sim;
 pub mod world;

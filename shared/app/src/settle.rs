@@ -91,7 +91,7 @@ pub async fn container_gone(
             Outcome::failed(*class, reason.as_str())
         }
         // Stopped because its time was up: that is the reason, not the stop.
-        _ if let Some((_, failure)) = overdue(app, &run, Timestamp::MIN) => failure,
+        _ if let Some(failure) = overdue(app, &run, Timestamp::MIN) => failure,
         Some(ContainerEnd { reason, class: Some(class) }) => Outcome::failed(*class, reason.as_str()),
         _ => {
             let claimed = run.execution.as_ref().is_some_and(|current| current.claimed_at.is_some());
@@ -106,13 +106,13 @@ pub async fn container_gone(
     settle_run(app, run, execution, &failure, None).await
 }
 
-/// Why a live execution has to end, and since when, if it has to.
-pub(crate) fn overdue(app: &App, run: &Run, awake_since: Timestamp) -> Option<(Timestamp, Outcome)> {
+/// Why a live execution has to end, if it has to.
+pub(crate) fn overdue(app: &App, run: &Run, awake_since: Timestamp) -> Option<Outcome> {
     let (current, now) = (run.execution.as_ref()?, app.now());
     let last_moment = after(current.deadline_at, limits::DEADLINE_GRACE_SECONDS);
     if now >= last_moment {
         let failure = Outcome::failed(FailureClass::NoReport, "past its deadline, and the agent did not report");
-        return Some((last_moment, failure));
+        return Some(failure);
     }
     let lease_until = current.lease_until.max(after(awake_since, app.settings.lease_seconds));
     if now < lease_until {
@@ -124,7 +124,7 @@ pub(crate) fn overdue(app: &App, run: &Run, awake_since: Timestamp) -> Option<(T
         let message = format!("no agent claimed the run within {} s of its launch", app.settings.start_seconds);
         Outcome::failed(FailureClass::NeverClaimed, message)
     };
-    Some((lease_until, failure))
+    Some(failure)
 }
 
 /// Everything here may be lost: the sweep finds what is owed and who waits.

@@ -9,7 +9,7 @@ use ozma_domain::limits;
 use ozma_domain::run::Run;
 use ozma_domain::state::RunState;
 use ozma_domain::text::chain;
-use ozma_store::{QueueEntry, SlotRow, StoreError, TeamRow};
+use ozma_store::{QueueEntry, SlotRow, StoreError, TeamRow, Written};
 
 use serde::Serialize;
 
@@ -117,20 +117,28 @@ impl Round<'_> {
     }
 
     async fn team(&mut self, row: &TeamRow) -> Result<(), SweepError> {
-        for slot in self.app.store.taken_slots(&row.team).await? {
-            let swept = self.slot(&row.team, &slot).await;
+        let app = self.app;
+        let taken = app.store.taken_slots(&row.team).await?;
+        for slot in &taken {
+            let swept = self.slot(&row.team, slot).await;
             self.note("a slot", swept);
         }
-        let oldest = self.app.store.queue_head(&row.team, self.app.now(), 1).await?;
+        let now = app.now();
+        let oldest = app.store.queue_head(&row.team, now, 1).await?;
         let due_at = oldest.first().map(QueueEntry::due_at);
-        let drained = drain(self.app, &row.team).await.map(|started| {
-            if due_at.is_some_and(|due| self.app.now() > after(due, TICK_SECONDS)) {
+        // A run that waited while all slots were taken was not forgotten, nor was one whose tick may be on its way.
+        let could_start = due_at.is_some_and(|due| now > after(due, TICK_SECONDS))
+            && taken.len() < usize::from(row.plan.concurrent_agents);
+        let forgotten =
+            could_start && app.store.ended_since(&row.team, Some(after(now, -TICK_SECONDS)), 1).await?.is_empty();
+        let drained = drain(app, &row.team).await.map(|started| {
+            if forgotten {
                 self.repairs.started += started;
             }
         });
         self.note("a queue", drained.map_err(SweepError::from));
         if let Some(due) = due_at {
-            metrics::seconds("OldestQueuedSeconds", &row.team, due, self.app.now());
+            metrics::seconds("OldestQueuedSeconds", &row.team, due, now);
         }
         Ok(())
     }
@@ -153,9 +161,8 @@ impl Round<'_> {
             // Cancelled: its container goes, then its slot.
             match alive {
                 ContainerStatus::Alive => {
-                    app.launcher.stop(execution).await?;
                     // One that does not go is given up.
-                    if run.ended_at.is_some_and(|ended| now >= after(ended, 2 * STOP_SECONDS)) {
+                    if stop(app, &run, execution).await? {
                         let gone = container_gone(app, execution, None).await?;
                         self.repairs.ended += usize::from(is_now(gone));
                     }
@@ -179,11 +186,10 @@ impl Round<'_> {
             }
             return Ok(());
         }
-        if let Some((since, failure)) = overdue(app, &run, self.awake_since) {
-            app.launcher.stop(execution).await?;
+        if let Some(failure) = overdue(app, &run, self.awake_since) {
             // Its end is told when the container is gone, so that two of one run are never alive at once. A container that
             // does not go is given up: its agent is fenced off.
-            if now >= after(since, STOP_SECONDS) {
+            if stop(app, &run, execution).await? {
                 self.repairs.ended += usize::from(is_now(settle(app, execution, &failure, None).await?));
             }
         }
@@ -215,11 +221,8 @@ impl Round<'_> {
                 swept_until = Some(entry.ended_at);
             }
         }
-        if swept_until != row.swept_until {
-            // The plan may have changed meanwhile: take the row as it is now.
-            if let Some(current) = app.store.team(&row.team).await? {
-                app.store.put_team(&TeamRow { swept_until, ..current }).await?;
-            }
+        if let Some(until) = swept_until.filter(|_| swept_until != row.swept_until) {
+            app.store.mark_swept(&row.team, until).await?;
         }
         Ok(())
     }
@@ -233,6 +236,20 @@ impl Round<'_> {
         }
         Ok(())
     }
+}
+
+/// Tells a container to stop. True: it was told so long ago that it should be gone by now.
+///
+/// What counts is when it was told, not since when it should have been: nobody may have swept in between.
+async fn stop(app: &App, run: &Run, execution: ExecutionId) -> Result<bool, SweepError> {
+    app.launcher.stop(execution).await?;
+    let now = app.now();
+    if let Some(told) = run.told_to_stop(now) {
+        // Lost: somebody else wrote, and the next round sees what.
+        let (Written::Now | Written::Lost) = app.store.update_run_row(run, &told).await?;
+        return Ok(false);
+    }
+    Ok(run.execution.as_ref().and_then(|current| current.stop_at).is_some_and(|at| now >= after(at, STOP_SECONDS)))
 }
 
 async fn relaunch(app: &App, team: &TeamId, run: &Run) -> Result<(), SweepError> {

@@ -80,6 +80,7 @@ impl Run {
                 isolation: None,
                 closed: false,
                 last_segment: None,
+                stop_at: None,
             }),
             ..self.clone()
         })
@@ -135,6 +136,13 @@ impl Run {
         })
     }
 
+    /// Notes when the container was first told to stop by the sweep. None: that is noted already, or there is nothing to
+    /// stop.
+    pub fn told_to_stop(&self, now: Timestamp) -> Option<Self> {
+        let current = self.execution.as_ref().filter(|current| !current.closed && current.stop_at.is_none())?;
+        Some(Self { execution: Some(Execution { stop_at: Some(now), ..current.clone() }), ..self.clone() })
+    }
+
     /// The lease renewed, if `heartbeat_seconds` of it are used up: rows are written no more often than that.
     pub fn beaten(&self, now: Timestamp, heartbeat_seconds: i64, lease_seconds: i64) -> Option<Self> {
         let current = self.execution.as_ref()?;
@@ -158,7 +166,8 @@ impl Run {
                 error_code: Some(ErrorCode::ResourceUnavailable),
                 retryable: Some(true),
             }),
-            execution: self.closed_execution(now, None),
+            // Nothing began that anybody could look back at: it leaves no row, however often there is no room.
+            execution: None,
             ..self.clone()
         })
     }

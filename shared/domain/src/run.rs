@@ -135,6 +135,9 @@ pub struct Execution {
     /// The number of the last segment, as the agent reported at its end. Absent: it never reported.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_segment: Option<u32>,
+    /// When the sweep first told its container to stop.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stop_at: Option<Timestamp>,
 }
 
 /// How an agent is kept apart from the machine it runs on.

@@ -74,6 +74,10 @@ pub fn memory() -> Arc<Database> {
 }
 
 pub fn client(database: Arc<Database>) -> aws_sdk_dynamodb::Client {
+    client_of(InProcess { database, at_once: false })
+}
+
+pub fn client_of(in_process: InProcess) -> aws_sdk_dynamodb::Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("local"))
@@ -81,7 +85,7 @@ pub fn client(database: Arc<Database>) -> aws_sdk_dynamodb::Client {
         .allow_no_auth()
         .idempotency_token_provider(NO_TOKEN)
         .retry_config(RetryConfig::standard())
-        .http_client(InProcess(database))
+        .http_client(in_process)
         .build();
     aws_sdk_dynamodb::Client::from_conf(config)
 }
@@ -91,8 +95,24 @@ pub fn client(database: Arc<Database>) -> aws_sdk_dynamodb::Client {
 /// one. A token that the caller chose arrives.
 const NO_TOKEN: &str = "00000000-0000-0000-0000-000000000000";
 
+/// What stands behind a client.
 #[derive(Clone)]
-struct InProcess(Arc<Database>);
+pub struct InProcess {
+    database: Arc<Database>,
+    at_once: bool,
+}
+
+impl InProcess {
+    /// Answers before it returns: for a database in memory that a simulation has for itself.
+    pub fn at_once(database: Arc<Database>) -> Self {
+        Self { database, at_once: true }
+    }
+
+    /// What DynamoDB would answer.
+    pub fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        answer(&self.database, request)
+    }
+}
 
 impl std::fmt::Debug for InProcess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -108,7 +128,10 @@ impl HttpClient for InProcess {
 
 impl HttpConnector for InProcess {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let database = self.0.clone();
+        if self.at_once {
+            return HttpConnectorFuture::ready(self.answer(&request));
+        }
+        let database = self.database.clone();
         // A commit waits for the disk, and a call waits for the one database lock.
         let answer = tokio::task::spawn_blocking(move || answer(&database, &request));
         HttpConnectorFuture::new(async move { answer.await.map_err(|err| ConnectorError::other(err.into(), None))? })

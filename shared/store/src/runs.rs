@@ -8,7 +8,7 @@ use ozma_domain::state::RunState;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
-use crate::item::{create, delete, delete_if, replace, to_item, update};
+use crate::item::{create, delete, delete_if, replace, set_if_there, to_item, update};
 use crate::key::Key;
 use crate::slots::SlotRow;
 use crate::table::{Consistency, Order, Range, Store, Written};
@@ -209,15 +209,9 @@ impl Store {
 
     /// Notes a watch, beside whatever else is being written to the run.
     pub async fn watch(&self, run: RunId, until: Timestamp) -> Result<(), StoreError> {
-        let update = aws_sdk_dynamodb::types::Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(Key::Run(run).attributes()))
-            .update_expression("SET watched_until = :until")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":until", AttributeValue::S(until.to_string()))
-            .build()
-            .expect("table, key and expression are set");
-        let _ = self.write("watch a run", vec![TransactWriteItem::builder().update(update).build()]).await?;
+        let value = AttributeValue::S(until.to_string());
+        let watch = set_if_there(&self.table, &Key::Run(run), "watched_until", value);
+        let _ = self.write("watch a run", vec![watch]).await?;
         Ok(())
     }
 

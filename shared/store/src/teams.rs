@@ -1,12 +1,13 @@
 //! Teams and their plans.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use ozma_domain::id::TeamId;
 use ozma_domain::plan::Plan;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
-use crate::item::{replace, to_item};
+use crate::item::{replace, set_if_there, to_item};
 use crate::key::Key;
 use crate::table::{Consistency, Order, Range, Store};
 
@@ -35,6 +36,14 @@ impl Store {
             limit: usize::MAX,
         };
         self.query(range).await
+    }
+
+    /// Notes up to when nothing is owed, beside whatever else is being written to the team.
+    pub async fn mark_swept(&self, team: &TeamId, until: Timestamp) -> Result<(), StoreError> {
+        let value = AttributeValue::S(until.to_string());
+        let mark = set_if_there(&self.table, &Key::Team(team), "swept_until", value);
+        let _ = self.write("note what was swept", vec![mark]).await?;
+        Ok(())
     }
 
     /// Creates or replaces.

@@ -1,0 +1,468 @@
+//! A world: teams, people and their wishes, handlers, agents; and the loop that lives a history.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ozma_app::accept::{Idempotency, NewRun, accept};
+use ozma_app::ports::QueueMessage;
+use ozma_app::{App, Settings, cancel, complete, dispatch, environments, messages, settle, sweep};
+use ozma_domain::audit::manifest::public_key;
+use ozma_domain::environment::EnvironmentConfig;
+use ozma_domain::harness::HarnessKind;
+use ozma_domain::id::{EnvironmentId, ExecutionId, RunId, TeamId};
+use ozma_domain::plan::Plan;
+use ozma_domain::run::RunSource;
+use ozma_local::dynamodb::{self, InProcess};
+use ozma_local::s3;
+use ozma_store::{Archive, Store, TeamRow};
+use secrecy::SecretString;
+
+use super::agent::Agent;
+use super::archive::Objects;
+use super::core::{Chances, Core, Passing, Service};
+use super::launcher::{LauncherDouble, some_end};
+use super::laws::Laws;
+use super::mutants::Mutant;
+use super::ports::{BusDouble, QueueDouble, RECEIVES, TimerDouble, VISIBILITY_MS, VaultDouble};
+use super::table::Table;
+use super::{Event, History, Options, SIGNING_SEED};
+
+const MINUTE_MS: i64 = 60_000;
+/// A history in which something is still open so long after the last fault has lost it.
+const HORIZON_MS: i64 = 90 * MINUTE_MS;
+
+/// What somebody wants of the control plane.
+#[derive(Clone)]
+pub(super) enum Wish {
+    /// A run, with a key under which it is asked for again until it is answered.
+    Run { team: usize, trigger: String, environment: bool, deadline_seconds: Option<u64> },
+    /// That some run be cancelled.
+    Cancel,
+    /// To say something to some run.
+    Say,
+    /// Another number of agents for a team.
+    Plan { team: usize, agents: u16 },
+    /// That an environment be gone.
+    DeleteEnvironment { team: usize },
+}
+
+struct Team {
+    id: TeamId,
+    environment: EnvironmentId,
+}
+
+struct World {
+    core: Arc<Core>,
+    app: App,
+    /// Without faults.
+    store: Store,
+    laws: Arc<Laws>,
+    launcher: Arc<LauncherDouble>,
+    objects: Objects,
+    teams: Vec<Team>,
+    tasks: BTreeMap<u64, Pin<Box<dyn Future<Output = ()>>>>,
+    /// Agents by the task in which they live.
+    agents: BTreeMap<ExecutionId, Vec<u64>>,
+    mutant: Option<Mutant>,
+}
+
+pub(super) async fn live(options: Options) -> History {
+    let mut world = World::new(options).await;
+    world.plan_wishes();
+    let quiet_at = if options.faults { world.core.pick(3, 6) * MINUTE_MS } else { 3 * MINUTE_MS };
+    world.core.calm_after(quiet_at);
+    if options.faults {
+        world.plan_outage(quiet_at);
+    }
+    if world.mutant != Some(Mutant::NobodySweeps) {
+        world.core.plan(MINUTE_MS, Event::Sweep);
+    }
+    while let Some(event) = world.core.advance() {
+        let sweeps = matches!(event, Event::Sweep);
+        world.happens(event).await;
+        if world.laws.is_broken() || world.core.now_ms() > quiet_at + HORIZON_MS {
+            break;
+        }
+        if sweeps && world.core.now_ms() > quiet_at && !world.launcher.anything_alive() && world.laws.is_settled().await
+        {
+            break;
+        }
+    }
+    world.history().await
+}
+
+impl World {
+    async fn new(options: Options) -> Self {
+        let chances = if options.faults { some_chances(options.seed) } else { Chances::default() };
+        let core = Core::new(options.seed, chances, options.trace);
+        let database = InProcess::at_once(dynamodb::memory());
+        let calm_client = dynamodb::client_of(database.clone());
+        let store = Store::new(calm_client.clone(), "ozma");
+        store.create_table().await.expect("a table");
+        store.put_audit_key(public_key(&SIGNING_SEED)).await.expect("a table");
+        let laws = Arc::new(Laws::new(store.clone(), !options.faults));
+        let mutant = options.mutant;
+        let table = Table { core: core.clone(), database, laws: laws.clone(), mutant };
+        let objects = Objects { core: core.clone(), stored: Arc::default(), mutant };
+        let launcher = Arc::new(LauncherDouble::new(core.clone(), laws.clone(), mutant));
+        let app = App {
+            store: Store::new(table.client(&calm_client), "ozma"),
+            archive: Archive::new(objects.clone().client(), s3::BUCKET),
+            queue: Arc::new(QueueDouble { core: core.clone(), mutant }),
+            timer: Arc::new(TimerDouble { core: core.clone() }),
+            launcher: launcher.clone(),
+            bus: Arc::new(BusDouble { core: core.clone(), laws: laws.clone() }),
+            vault: Arc::new(VaultDouble::default()),
+            clock: core.clone(),
+            settings: Arc::new(Settings {
+                heartbeat_seconds: 15,
+                lease_seconds: 60,
+                start_seconds: 60,
+                relaunch_seconds: 30,
+                claim_key: SecretString::from("claim key"),
+                webhook_key: SecretString::from("webhook key"),
+                signing_seed: SIGNING_SEED,
+                billed: true,
+            }),
+            maskers: Default::default(),
+        };
+        let calm = App { store: store.clone(), ..app.clone() };
+        let mut teams = Vec::new();
+        for number in 0..core.pick(1, 2) {
+            let id: TeamId = format!("team-{number}").parse().expect("a team id");
+            let agents = u16::try_from(core.pick(1, 3)).unwrap_or(1);
+            let plan = Plan { concurrent_agents: agents, ..Plan::named("free").expect("a plan") };
+            store.put_team(&TeamRow { team: id.clone(), plan, swept_until: None }).await.expect("a team");
+            laws.allow(&id, agents);
+            let config = EnvironmentConfig { name: "web".to_owned(), ..Default::default() };
+            let environment = environments::create(&calm, &id, config).await.expect("an environment").uid;
+            teams.push(Team { id, environment });
+        }
+        Self {
+            core,
+            app,
+            store,
+            laws,
+            launcher,
+            objects,
+            teams,
+            tasks: BTreeMap::new(),
+            agents: BTreeMap::new(),
+            mutant,
+        }
+    }
+
+    // ---- What people want ----
+
+    fn plan_wishes(&self) {
+        let core = &self.core;
+        let last_team = i64::try_from(self.teams.len()).unwrap_or(1) - 1;
+        let team = || usize::try_from(core.pick(0, last_team)).unwrap_or(0);
+        let mut at = 0;
+        for number in 0..core.pick(10, 24) {
+            // Bursts, and pauses between them.
+            at += if core.happens(600) { core.pick(0, 30) } else { core.pick(500, 12_000) };
+            let trigger = format!("trigger {number}");
+            let deadline_seconds = core.happens(200).then(|| u64::try_from(core.pick(5, 40)).unwrap_or(5));
+            let wish = Wish::Run { team: team(), trigger, environment: core.happens(300), deadline_seconds };
+            // A sender that is not sure asks again.
+            for _ in 0..i64::from(core.happens(250)) * core.pick(1, 2) {
+                core.plan(at + core.pick(0, 20_000), Event::Person(wish.clone()));
+            }
+            core.plan(at, Event::Person(wish));
+        }
+        for _ in 0..core.pick(0, 4) {
+            core.plan(core.pick(0, 90_000), Event::Person(Wish::Cancel));
+            core.plan(core.pick(0, 90_000), Event::Person(Wish::Say));
+        }
+        if core.happens(300) {
+            let agents = u16::try_from(core.pick(1, 4)).unwrap_or(1);
+            core.plan(core.pick(0, 60_000), Event::Person(Wish::Plan { team: team(), agents }));
+        }
+        if core.happens(100) {
+            core.plan(core.pick(0, 60_000), Event::Person(Wish::DeleteEnvironment { team: team() }));
+        }
+    }
+
+    /// Now and then a service is out of reach: mostly for a while, sometimes for an hour.
+    fn plan_outage(&self, quiet_at: i64) {
+        let core = &self.core;
+        if !core.happens(250) {
+            return;
+        }
+        let service = Service::ALL[usize::try_from(core.pick(0, 6)).unwrap_or(0)];
+        let from = core.pick(0, quiet_at / 2);
+        let long = if core.happens(40) { 60 * MINUTE_MS } else { core.pick(5_000, 2 * MINUTE_MS) };
+        core.count("a service is down");
+        core.outage(service, from, from + long);
+    }
+
+    // ---- The loop ----
+
+    async fn happens(&mut self, event: Event) {
+        match event {
+            Event::Wake { task, wait } => {
+                if self.core.wake(wait) {
+                    self.poll(task);
+                }
+            }
+            Event::Nudge(task) => {
+                // As long as the code sleeps, and no longer.
+                while self.tasks.contains_key(&task) && self.core.is_stuck(task) {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    self.advance(task);
+                }
+            }
+            Event::Message { message, receives } => self.message(message, receives),
+            Event::Stopped { execution, end, receives } => {
+                let (core, app) = (self.core.clone(), self.app.clone());
+                self.spawn(async move {
+                    let told = core.handler(settle::container_gone(&app, execution, Some(&end))).await;
+                    if !matches!(told, Ok(Ok(_))) && receives < RECEIVES {
+                        core.plan(VISIBILITY_MS, Event::Stopped { execution, end, receives: receives + 1 });
+                    }
+                });
+            }
+            Event::Sweep => self.sweep().await,
+            Event::Agent(execution) => self.agent(execution),
+            Event::Die(execution) => {
+                for task in self.agents.remove(&execution).unwrap_or_default() {
+                    self.tasks.remove(&task);
+                }
+                if self.launcher.is_alive(execution) {
+                    self.launcher.gone(execution, some_end(&self.core));
+                }
+            }
+            Event::Person(wish) => self.wish(wish),
+        }
+    }
+
+    fn spawn(&mut self, work: impl Future<Output = ()> + 'static) -> u64 {
+        let task = self.core.new_task();
+        self.tasks.insert(task, Box::pin(work));
+        self.poll(task);
+        task
+    }
+
+    fn poll(&mut self, task: u64) {
+        self.advance(task);
+        if self.tasks.contains_key(&task) && self.core.is_stuck(task) {
+            self.core.plan(0, Event::Nudge(task));
+        }
+    }
+
+    fn advance(&mut self, task: u64) {
+        // Taken out, because what it does may end others.
+        let Some(mut work) = self.tasks.remove(&task) else { return };
+        if self.core.poll(task, work.as_mut()).is_pending() {
+            self.tasks.insert(task, work);
+        }
+    }
+
+    fn message(&mut self, message: QueueMessage, receives: u32) {
+        let (core, app) = (self.core.clone(), self.app.clone());
+        self.spawn(async move {
+            let work = async {
+                match &message {
+                    QueueMessage::Tick { team } => dispatch::drain(&app, team).await.is_ok(),
+                    QueueMessage::Complete { run, .. } => complete::complete(&app, *run).await.is_ok(),
+                }
+            };
+            if !matches!(core.handler(work).await, Ok(true)) {
+                if receives < RECEIVES {
+                    core.plan(VISIBILITY_MS, Event::Message { message, receives: receives + 1 });
+                } else {
+                    core.count("a message is parked");
+                }
+            }
+        });
+    }
+
+    async fn sweep(&mut self) {
+        self.core.plan(MINUTE_MS, Event::Sweep);
+        if self.core.any_outage_since(self.core.now_ms() - 10 * MINUTE_MS) {
+            self.laws.excuse();
+        } else {
+            for team in &self.teams {
+                let row = self.store.team(&team.id).await.ok().flatten();
+                let agents = row.map_or(0, |row| row.plan.concurrent_agents);
+                self.laws.nobody_waits(&team.id, self.core.time(), agents).await;
+            }
+        }
+        let (core, app, laws) = (self.core.clone(), self.app.clone(), self.laws.clone());
+        self.spawn(async move {
+            core.tell(|| "sweeps".to_owned());
+            if let Ok(Ok(repairs)) = core.handler(sweep::sweep(&app, Timestamp::MIN)).await {
+                core.tell(|| format!("swept: {repairs:?}"));
+                laws.swept(repairs, core.time());
+            }
+        });
+    }
+
+    fn agent(&mut self, execution: ExecutionId) {
+        if !self.launcher.is_alive(execution) {
+            return;
+        }
+        let agent = Agent {
+            core: self.core.clone(),
+            app: self.app.clone(),
+            launcher: self.launcher.clone(),
+            laws: self.laws.clone(),
+            execution,
+        };
+        let task = self.spawn(agent.live());
+        self.agents.entry(execution).or_default().push(task);
+    }
+
+    fn wish(&mut self, wish: Wish) {
+        let (core, app) = (self.core.clone(), self.app.clone());
+        match wish {
+            Wish::Run { team, trigger, environment, deadline_seconds } => {
+                let laws = self.laws.clone();
+                let team = &self.teams[team];
+                let new = NewRun {
+                    team: team.id.clone(),
+                    creator: "somebody".to_owned(),
+                    source: RunSource::Api,
+                    prompt: "true".to_owned(),
+                    title: None,
+                    harness: HarnessKind::Shell,
+                    agent_config: Default::default(),
+                    environment: environment.then(|| team.environment.clone()),
+                    repositories: Vec::new(),
+                    deadline_seconds,
+                    metadata: Default::default(),
+                    parent_run_id: None,
+                    idempotency: Some(Idempotency { key: trigger.clone(), body_hash: "the same".to_owned() }),
+                };
+                self.spawn(async move {
+                    let ask = || format!("asks for {trigger}");
+                    if let Some(Ok(accepted)) = insist(&core, ask, || accept(&app, new.clone())).await {
+                        laws.answered(&trigger, accepted.run_id);
+                    }
+                });
+            }
+            Wish::Cancel => {
+                if let Some((run, team)) = self.some_run() {
+                    self.spawn(async move {
+                        let ask = || format!("cancels {run}");
+                        insist(&core, ask, || cancel::cancel(&app, &team, run, "somebody")).await;
+                    });
+                }
+            }
+            Wish::Say => {
+                if let Some((run, team)) = self.some_run() {
+                    self.spawn(async move {
+                        let ask = || format!("says something to {run}");
+                        insist(&core, ask, || messages::send(&app, &team, run, "somebody", "go on".to_owned())).await;
+                    });
+                }
+            }
+            Wish::Plan { team, agents } => {
+                let team = self.teams[team].id.clone();
+                self.laws.allow(&team, agents);
+                self.spawn(async move {
+                    let ask = || format!("gives {team} {agents} agents");
+                    insist(&core, ask, || change_plan(&app, &team, agents)).await;
+                });
+            }
+            Wish::DeleteEnvironment { team } => {
+                let (team, environment) = (self.teams[team].id.clone(), self.teams[team].environment.clone());
+                self.spawn(async move {
+                    let ask = || format!("deletes the environment of {team}");
+                    insist(&core, ask, || environments::delete(&app, &team, &environment)).await;
+                });
+            }
+        }
+    }
+
+    fn some_run(&self) -> Option<(RunId, TeamId)> {
+        let runs = self.laws.runs();
+        let last = i64::try_from(runs.len()).unwrap_or(0) - 1;
+        let number = usize::try_from(self.core.pick(0, last.max(0))).unwrap_or(0);
+        runs.values().nth(number).map(|run| (run.run_id, run.team.clone()))
+    }
+
+    async fn history(self) -> History {
+        let Self { core, laws, launcher, objects, teams, .. } = &self;
+        let ids: Vec<TeamId> = teams.iter().map(|team| team.id.clone()).collect();
+        if !laws.is_broken() {
+            laws.at_the_end(&ids, &objects.all(), launcher.anything_alive()).await;
+        }
+        let runs = laws.runs();
+        let (checks, violations) = laws.verdict();
+        let mut ends = BTreeMap::new();
+        for run in runs.values() {
+            *ends.entry(run.state.as_str()).or_default() += 1;
+        }
+        History {
+            runs: runs.len() as u64,
+            ends,
+            executions: runs.values().map(|run| u64::from(run.executions)).sum(),
+            steps: core.steps(),
+            virtual_seconds: u64::try_from(core.now_ms() / 1_000).unwrap_or(0),
+            faults: core.faults(),
+            checks,
+            violations,
+            story: core.story(),
+        }
+    }
+}
+
+/// Asks until there is an answer, as a patient sender does; gives up after a few times.
+async fn insist<T, E: std::error::Error + 'static, Work: Future<Output = Result<T, E>>>(
+    core: &Arc<Core>,
+    ask: impl Fn() -> String,
+    work: impl Fn() -> Work,
+) -> Option<Result<T, E>> {
+    for _ in 0..6 {
+        let passing = core.pass(Service::Network, &ask).await;
+        if matches!(passing, Passing::Through | Passing::ReplyLost) {
+            let answer = core.handler(work()).await;
+            core.pause(core.pick(2, 40)).await;
+            if let (Ok(answer), Passing::Through) = (answer, passing) {
+                if let Err(err) = &answer {
+                    core.tell(|| format!("{} and hears: {}", ask(), ozma_domain::text::chain(err)));
+                }
+                // A refusal is an answer; what did not get through to the store is none.
+                if answer.is_ok() || !answer.as_ref().is_err_and(|err| err.source().is_some()) {
+                    return Some(answer);
+                }
+            }
+        }
+        core.pause(core.pick(200, 4_000)).await;
+    }
+    None
+}
+
+async fn change_plan(app: &App, team: &TeamId, agents: u16) -> Result<(), ozma_store::StoreError> {
+    let Some(row) = app.store.team(team).await? else { return Ok(()) };
+    let plan = Plan { concurrent_agents: agents, ..row.plan };
+    app.store.put_team(&TeamRow { plan, ..row }).await?;
+    // Whoever changes a plan says so: there may be slots for those who wait.
+    let _ = app.queue.send(QueueMessage::Tick { team: team.clone() }).await;
+    Ok(())
+}
+
+/// Some worlds are a little unlucky, some very; in each, other things go wrong.
+fn some_chances(seed: u64) -> Chances {
+    let mut random = fastrand::Rng::with_seed(seed ^ 0x5eed);
+    let luck = [2, 10, 30][random.usize(0..3)];
+    let mut chance = || if random.bool() { random.u32(0..=luck) } else { 0 };
+    Chances {
+        request_lost: chance(),
+        reply_lost: chance(),
+        throttled: chance(),
+        conflict: chance(),
+        slow: chance(),
+        crash: chance(),
+        stale: chance() * 20,
+        duplicate: chance() * 3,
+        skew: chance() * 10,
+        launch: chance() * 3,
+    }
+}
