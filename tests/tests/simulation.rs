@@ -41,7 +41,7 @@ fn a_seed_is_a_history() {
 #[track_caller]
 fn check_caught(mutant: Mutant) {
     let faults = mutant.needs_faults();
-    let broken = (1..80).map(|seed| live(seed, faults, Some(mutant))).find(|history| !history.violations.is_empty());
+    let broken = (1..200).map(|seed| live(seed, faults, Some(mutant))).find(|history| !history.violations.is_empty());
     let broken = broken.unwrap_or_else(|| panic!("{mutant:?} is not caught"));
     let law = broken.violations[0].law;
     assert!(mutant.caught_by().contains(&law), "{mutant:?} is caught by {law:?}: {}", broken.violations[0].what);

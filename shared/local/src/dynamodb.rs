@@ -108,6 +108,14 @@ impl InProcess {
         Self { database, at_once: true }
     }
 
+    /// A row as DynamoDB spells it (`{"pk": {"S": …}, …}`), past every client.
+    pub fn row(&self, table: &str, pk: &str, sk: &str) -> Option<serde_json::Value> {
+        let key = serde_json::json!({"TableName": table, "Key": {"pk": {"S": pk}, "sk": {"S": sk}}});
+        let answer = dispatch(&self.database, "GetItem", key.to_string().as_bytes()).ok()?;
+        let mut answer: serde_json::Value = serde_json::from_str(&answer).ok()?;
+        answer.get_mut("Item").map(serde_json::Value::take)
+    }
+
     /// What DynamoDB would answer.
     pub fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
         answer(&self.database, request)

@@ -23,10 +23,10 @@ Examples:
   oz-sim --runs 10000 --calm          nothing goes wrong: the sweep must find nothing to do"
 )]
 struct Arguments {
-    /// Stop once so many runs were simulated
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
-    runs: u64,
-    /// The first seed; the next histories have the next seeds. With --trace or without --runs: this one alone
+    /// Stop once so many runs were simulated; 10000, or with --seed the runs of its history
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: Option<u64>,
+    /// The first seed; with --runs, the histories after it have the next ones
     #[arg(long)]
     seed: Option<u64>,
     /// Nothing goes wrong
@@ -52,13 +52,16 @@ fn main() -> ExitCode {
         return tell(&arguments);
     }
     let first = arguments.seed.unwrap_or(1);
+    let one = arguments.seed.is_some() && arguments.runs.is_none();
+    let runs = if one { 1 } else { arguments.runs.unwrap_or(10_000) };
+    let threads = if one { 1 } else { arguments.threads.max(1) };
     let (next, done, stop) = (AtomicU64::new(first), AtomicU64::new(0), AtomicBool::new(false));
     let sum = Mutex::new(Sum { history: History::default(), broken: None });
     let began = Instant::now();
     std::thread::scope(|scope| {
-        for _ in 0..arguments.threads.max(1) {
+        for _ in 0..threads {
             scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) && done.load(Ordering::Relaxed) < arguments.runs {
+                while !stop.load(Ordering::Relaxed) && done.load(Ordering::Relaxed) < runs {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     let history = simulate(options(seed, &arguments, false));
                     done.fetch_add(history.runs, Ordering::Relaxed);
@@ -71,7 +74,7 @@ fn main() -> ExitCode {
                 }
             });
         }
-        scope.spawn(|| progress(&done, &stop, arguments.runs));
+        scope.spawn(|| progress(&done, &stop, runs));
     });
     let Sum { history, broken } = sum.into_inner().expect("no panic while locked");
     let seeds = next.load(Ordering::Relaxed) - first;
@@ -120,11 +123,8 @@ fn report(history: &History, seeds: u64, took: Duration) {
         let lines: Vec<String> = counts.iter().map(|(name, number)| format!("  {name}: {number}")).collect();
         lines.join("\n")
     };
-    println!(
-        "histories: {seeds}, {:.1} s each of virtual time {:.0} s",
-        took.as_secs_f64() / seeds.max(1) as f64,
-        history.virtual_seconds as f64 / seeds.max(1) as f64
-    );
+    let virtual_hours = history.virtual_seconds as f64 / 3_600.0;
+    println!("histories: {seeds}, {virtual_hours:.0} hours of virtual time");
     println!("executions: {}, steps: {}", history.executions, history.steps);
     println!("ends:\n{}", list(&history.ends));
     println!("faults:\n{}", list(&history.faults));

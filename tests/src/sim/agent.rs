@@ -15,9 +15,11 @@ use ozma_domain::run::Isolation;
 use ozma_domain::token::{ExecutionToken, claim_token};
 use secrecy::ExposeSecret;
 
+use super::Event;
 use super::core::{Core, Passing, Service};
 use super::launcher::LauncherDouble;
 use super::laws::Laws;
+use super::world::Wish;
 use crate::world::gzip;
 
 const NOTICE: &str = "{\"type\":\"notice\",\"text\":\"hello\"}\n";
@@ -136,6 +138,10 @@ impl Agent {
             if core.now_ms() > until_ms {
                 core.tell(|| format!("{} is given up", call()));
                 return Err(Stop::Fenced);
+            }
+            // Somebody changes their mind, at every moment there is.
+            if core.happens(8) {
+                core.plan(core.pick(0, 120), Event::Person(Wish::Cancel(Some(self.execution.run))));
             }
             let passing = core.pass(Service::Network, call).await;
             if matches!(passing, Passing::Through | Passing::ReplyLost) {

@@ -261,7 +261,10 @@ impl Core {
             Passing::ReplyLost
         } else if self.strikes(chances.throttled, "a call is throttled") {
             Passing::Throttled
-        } else if service == Service::Table && self.strikes(chances.conflict, "a transaction conflicts") {
+        } else if chances.conflict > 0
+            && call().starts_with("Transact")
+            && self.strikes(chances.conflict, "a transaction conflicts")
+        {
             Passing::Conflict
         } else {
             Passing::Through

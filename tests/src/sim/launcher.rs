@@ -15,6 +15,7 @@ use super::core::{Core, Passing, Service};
 use super::laws::Laws;
 use super::mutants::Mutant;
 use super::ports::answer;
+use super::world::Wish;
 
 /// After a stop, what is left is killed.
 const KILL_AFTER_MS: i64 = 30_000;
@@ -31,6 +32,8 @@ struct Container {
     /// Those alive: one, unless the launcher is broken.
     alive: u32,
     stopping: bool,
+    /// Until when nobody who asks is told of it.
+    hidden_until_ms: i64,
     end: Option<ContainerEnd>,
 }
 
@@ -67,8 +70,12 @@ impl LauncherDouble {
                 team: request.team.clone(),
                 alive: 0,
                 stopping: false,
+                hidden_until_ms: 0,
                 end: None,
             });
+            if self.core.strikes(self.core.chances.launch, "a container is not seen yet") {
+                container.hidden_until_ms = self.core.now_ms() + self.core.pick(1_000, 20_000);
+            }
             container.alive += 1;
         }
         self.see();
@@ -122,6 +129,10 @@ impl LauncherDouble {
 impl Launcher for LauncherDouble {
     async fn launch(&self, request: &LaunchRequest) -> Result<Launched, PortError> {
         let call = || format!("launch {}", request.execution);
+        if self.core.happens(20) {
+            let wish = Wish::Cancel(Some(request.execution.run));
+            self.core.plan(self.core.pick(0, 1_500), Event::Person(wish));
+        }
         let passing = self.core.pass(Service::Launcher, call).await;
         if matches!(passing, Passing::Through | Passing::ReplyLost | Passing::Conflict) {
             if self.core.strikes(self.core.chances.launch, "no capacity") {
@@ -154,6 +165,7 @@ impl Launcher for LauncherDouble {
         let call = || format!("status of {execution}");
         let passing = self.core.pass(Service::Launcher, call).await;
         let status = match self.containers().get(&execution) {
+            Some(container) if container.hidden_until_ms > self.core.now_ms() => ContainerStatus::Gone { end: None },
             Some(container) if container.alive > 0 => ContainerStatus::Alive,
             Some(container) => ContainerStatus::Gone { end: container.end.clone() },
             None => ContainerStatus::Gone { end: None },
@@ -167,7 +179,9 @@ impl Launcher for LauncherDouble {
         let passing = self.core.pass(Service::Launcher, call).await;
         let alive = {
             let containers = self.containers();
-            containers.iter().filter(|(_, container)| container.alive > 0).map(|(execution, _)| *execution).collect()
+            let now = self.core.now_ms();
+            let seen = |container: &Container| container.alive > 0 && container.hidden_until_ms <= now;
+            containers.iter().filter(|(_, found)| seen(found)).map(|(execution, _)| *execution).collect()
         };
         answer(&self.core, passing, "list", call).await?;
         Ok(alive)

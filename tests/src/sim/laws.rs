@@ -10,10 +10,15 @@ use ozma_domain::audit::manifest::{SignedManifest, public_key};
 use ozma_domain::id::{ExecutionId, RunId, TeamId};
 use ozma_domain::run::Run;
 use ozma_domain::state::RunState;
-use ozma_store::Store;
+use ozma_store::{SlotRow, Store};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::SIGNING_SEED;
 use super::archive::Object;
+
+/// For how long a drain may have been choosing, with calls that are slow.
+const ON_ITS_WAY: SignedDuration = SignedDuration::from_secs(60);
 
 /// By how much the clocks of two handlers may differ.
 const SKEW: SignedDuration = SignedDuration::from_secs(5);
@@ -57,11 +62,15 @@ pub(super) struct Laws {
     seen: Mutex<Seen>,
     /// Nothing goes wrong in this world.
     calm: bool,
+    public_key: String,
 }
 
 #[derive(Default)]
 struct Seen {
     runs: BTreeMap<RunId, Run>,
+    /// Since when a run is in the queue, in true time.
+    queued_since: BTreeMap<RunId, Timestamp>,
+    slots: BTreeMap<TeamId, BTreeMap<String, SlotRow>>,
     claimed: BTreeSet<ExecutionId>,
     acknowledged: BTreeMap<ExecutionId, BTreeSet<u32>>,
     published: BTreeMap<RunId, BTreeSet<String>>,
@@ -86,7 +95,7 @@ impl Seen {
 
 impl Laws {
     pub(super) fn new(store: Store, calm: bool) -> Self {
-        Self { store, seen: Mutex::default(), calm }
+        Self { store, seen: Mutex::default(), calm, public_key: public_key(&SIGNING_SEED) }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -115,25 +124,32 @@ impl Laws {
         *cap = (*cap).max(usize::from(agents));
     }
 
-    /// Rows were written: whatever they mean must be so.
-    pub(super) async fn wrote(&self, rows: &[(String, String)]) {
-        let mut slots = BTreeSet::new();
+    /// Rows were written: whatever they mean must be so. `read` gets a row as it is now.
+    pub(super) fn wrote(&self, rows: &[(String, String)], read: impl Fn(&str, &str) -> Option<Value>, now: Timestamp) {
+        let mut teams = BTreeSet::new();
         for (partition, sort) in rows {
-            if let Some(run) = partition.strip_prefix("run#").filter(|_| sort == "run") {
-                let Ok(id) = run.parse() else { continue };
-                let Ok(Some(run)) = self.store.run(id).await else { continue };
-                slots.insert(run.team.clone());
-                self.moved(run);
+            if partition.starts_with("run#") && sort == "run" {
+                let Some(run) = read(partition, sort).and_then(plain::<Run>) else { continue };
+                teams.insert(run.team.clone());
+                self.moved(run, now);
             } else if let Some(team) = partition.strip_prefix("team#").and_then(|rest| rest.strip_suffix("#slots")) {
-                slots.extend(team.parse::<TeamId>().ok());
+                let Ok(team) = team.parse::<TeamId>() else { continue };
+                let mut seen = self.seen();
+                let slots = seen.slots.entry(team.clone()).or_default();
+                match read(partition, sort).and_then(plain::<SlotRow>) {
+                    Some(row) => slots.insert(sort.clone(), row),
+                    None => slots.remove(sort),
+                };
+                drop(seen);
+                teams.insert(team);
             }
         }
-        for team in slots {
-            self.slots(&team).await;
+        for team in teams {
+            self.slots(&team);
         }
     }
 
-    fn moved(&self, run: Run) {
+    fn moved(&self, run: Run, now: Timestamp) {
         let mut seen = self.seen();
         let id = run.run_id;
         if let Some(before) = seen.runs.get(&id).cloned() {
@@ -152,21 +168,32 @@ impl Laws {
             }
         }
         if run.state == RunState::Pending && seen.runs.get(&id).is_some_and(|before| before.state == RunState::Queued) {
-            // The naive scheduler takes the oldest. As many as there are slots may be on their way at the same time.
-            let due = |other: &Run| other.not_before.is_none_or(|until| until + SKEW < run.updated_at);
+            // The naive scheduler takes the oldest; of those that had to wait for their time, the one whose time came first. As
+            // many as there are slots may be on their way at once, and one that came while this one was chosen may be late.
+            let own = seen.runs.get(&id).and_then(|before| before.not_before);
             let waits = |other: &&Run| {
-                other.team == run.team && other.run_id < id && other.state == RunState::Queued && due(other)
+                let precedes = match (other.not_before, own) {
+                    (None, _) => other.run_id < id,
+                    (Some(other), Some(own)) => other < own && other + ON_ITS_WAY < now,
+                    (Some(_), None) => false,
+                };
+                let since = seen.queued_since.get(&other.run_id);
+                let queued = other.team == run.team && other.state == RunState::Queued;
+                queued && precedes && since.is_some_and(|since| *since + ON_ITS_WAY < now)
             };
             let older = seen.runs.values().filter(waits).count();
             let cap = seen.caps.get(&run.team).copied().unwrap_or_default();
             seen.check(Law::Order, older < cap, || format!("{id} started before {older} that are older"));
         }
+        if run.state == RunState::Queued && seen.runs.get(&id).is_none_or(|before| before.state != RunState::Queued) {
+            seen.queued_since.insert(id, now);
+        }
         seen.runs.insert(id, run);
     }
 
-    async fn slots(&self, team: &TeamId) {
-        let Ok(rows) = self.store.taken_slots(team).await else { return };
+    fn slots(&self, team: &TeamId) {
         let mut seen = self.seen();
+        let rows: Vec<SlotRow> = seen.slots.get(team).into_iter().flat_map(BTreeMap::values).cloned().collect();
         let cap = seen.caps.get(team).copied().unwrap_or_default();
         seen.check(Law::Cap, rows.len() <= cap, || format!("{team} holds {} slots of {cap}", rows.len()));
         for row in rows {
@@ -317,7 +344,7 @@ impl Laws {
         let suffix = format!("run={id}/{:06}.json", run.executions);
         let manifest = objects.iter().find(|(key, _)| key.starts_with("manifest/") && key.ends_with(&suffix));
         let manifest = manifest.and_then(|(_, object)| serde_json::from_slice::<SignedManifest>(&object.bytes).ok());
-        let manifest = manifest.and_then(|signed| signed.open(&public_key(&SIGNING_SEED)).ok());
+        let manifest = manifest.and_then(|signed| signed.open(&self.public_key).ok());
         let mut seen = self.seen();
         seen.check(Law::Audit, manifest.is_some(), || format!("the trail of {id} is not sealed"));
         let Some(manifest) = manifest else { return };
@@ -332,6 +359,13 @@ impl Laws {
             let gapless = listed.iter().copied().eq(1..=u32::try_from(listed.len()).unwrap_or(0));
             seen.check(Law::Audit, gapless, || format!("{id}.{number} has gaps: {listed:?}"));
             let known = seen.acknowledged.get(&ExecutionId::new(id, number)).cloned().unwrap_or_default();
+            for sequence in &known {
+                let there =
+                    objects.keys().any(|key| key.ends_with(&format!("run={id}/{number:06}-{sequence:06}.jsonl.gz")));
+                seen.check(Law::Audit, there, || {
+                    format!("segment {sequence} of {id}.{number} was acknowledged and is lost")
+                });
+            }
             let lost = !manifest.complete || known.is_subset(&listed);
             seen.check(Law::Audit, lost, || format!("{id}.{number} is complete without {known:?}: {listed:?}"));
         }
@@ -351,5 +385,27 @@ fn may_follow(before: RunState, after: RunState) -> bool {
         S::Claimed => matches!(after, S::InProgress | S::Queued | S::Cancelled | S::Failed | S::Error | S::Succeeded),
         S::InProgress => matches!(after, S::Queued | S::Cancelled | S::Failed | S::Error | S::Succeeded),
         _ => false,
+    }
+}
+
+/// A row without DynamoDB's spelling of types.
+fn plain<Row: DeserializeOwned>(row: Value) -> Option<Row> {
+    fn value(typed: Value) -> Value {
+        let Value::Object(typed) = typed else { return Value::Null };
+        match typed.into_iter().next() {
+            Some((kind, Value::String(number))) if kind == "N" => number.parse().map_or(Value::Null, Value::Number),
+            Some((kind, Value::Object(members))) if kind == "M" => object(members),
+            Some((kind, Value::Array(items))) if kind == "L" => items.into_iter().map(value).collect(),
+            Some((kind, _)) if kind == "NULL" => Value::Null,
+            Some((_, plain)) => plain,
+            None => Value::Null,
+        }
+    }
+    fn object(members: serde_json::Map<String, Value>) -> Value {
+        Value::Object(members.into_iter().map(|(name, typed)| (name, value(typed))).collect())
+    }
+    match row {
+        Value::Object(members) => serde_json::from_value(object(members)).ok(),
+        _ => None,
     }
 }

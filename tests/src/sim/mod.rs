@@ -19,6 +19,9 @@ use ozma_domain::id::ExecutionId;
 pub use laws::{Law, Violation};
 pub use mutants::Mutant;
 
+/// The name of the one table.
+const TABLE: &str = "ozma";
+
 /// What the audit of a simulation is signed with.
 const SIGNING_SEED: [u8; 32] = [7; 32];
 

@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::http::StatusCode;
 use ozma_local::dynamodb::InProcess;
 use serde_json::{Value, json};
 
+use super::TABLE;
 use super::core::{Core, Passing, Service};
 use super::laws::Laws;
 use super::mutants::Mutant;
@@ -80,7 +81,8 @@ impl Table {
             None => self.database.answer(&request)?,
         };
         if answer.status().is_success() && !matches!(operation.as_str(), "GetItem" | "Query" | "BatchGetItem") {
-            self.laws.wrote(&touched(&sent)).await;
+            let read = |pk: &str, sk: &str| self.database.row(TABLE, pk, sk);
+            self.laws.wrote(&touched(&sent), read, self.core.time());
         }
         self.core.back(call).await;
         match passing {

@@ -29,7 +29,7 @@ use super::laws::Laws;
 use super::mutants::Mutant;
 use super::ports::{BusDouble, QueueDouble, RECEIVES, TimerDouble, VISIBILITY_MS, VaultDouble};
 use super::table::Table;
-use super::{Event, History, Options, SIGNING_SEED};
+use super::{Event, History, Options, SIGNING_SEED, TABLE};
 
 const MINUTE_MS: i64 = 60_000;
 /// A history in which something is still open so long after the last fault has lost it.
@@ -40,8 +40,8 @@ const HORIZON_MS: i64 = 90 * MINUTE_MS;
 pub(super) enum Wish {
     /// A run, with a key under which it is asked for again until it is answered.
     Run { team: usize, trigger: String, environment: bool, deadline_seconds: Option<u64> },
-    /// That some run be cancelled.
-    Cancel,
+    /// That a run be cancelled: this one, or any.
+    Cancel(Option<RunId>),
     /// To say something to some run.
     Say,
     /// Another number of agents for a team.
@@ -101,7 +101,7 @@ impl World {
         let core = Core::new(options.seed, chances, options.trace);
         let database = InProcess::at_once(dynamodb::memory());
         let calm_client = dynamodb::client_of(database.clone());
-        let store = Store::new(calm_client.clone(), "ozma");
+        let store = Store::new(calm_client.clone(), TABLE);
         store.create_table().await.expect("a table");
         store.put_audit_key(public_key(&SIGNING_SEED)).await.expect("a table");
         let laws = Arc::new(Laws::new(store.clone(), !options.faults));
@@ -110,7 +110,7 @@ impl World {
         let objects = Objects { core: core.clone(), stored: Arc::default(), mutant };
         let launcher = Arc::new(LauncherDouble::new(core.clone(), laws.clone(), mutant));
         let app = App {
-            store: Store::new(table.client(&calm_client), "ozma"),
+            store: Store::new(table.client(&calm_client), TABLE),
             archive: Archive::new(objects.clone().client(), s3::BUCKET),
             queue: Arc::new(QueueDouble { core: core.clone(), mutant }),
             timer: Arc::new(TimerDouble { core: core.clone() }),
@@ -176,7 +176,7 @@ impl World {
             core.plan(at, Event::Person(wish));
         }
         for _ in 0..core.pick(0, 4) {
-            core.plan(core.pick(0, 90_000), Event::Person(Wish::Cancel));
+            core.plan(core.pick(0, 90_000), Event::Person(Wish::Cancel(None)));
             core.plan(core.pick(0, 90_000), Event::Person(Wish::Say));
         }
         if core.happens(300) {
@@ -346,8 +346,9 @@ impl World {
                     }
                 });
             }
-            Wish::Cancel => {
-                if let Some((run, team)) = self.some_run() {
+            Wish::Cancel(run) => {
+                let known = run.and_then(|run| Some((run, self.laws.runs().get(&run)?.team.clone())));
+                if let Some((run, team)) = known.or_else(|| self.some_run()) {
                     self.spawn(async move {
                         let ask = || format!("cancels {run}");
                         insist(&core, ask, || cancel::cancel(&app, &team, run, "somebody")).await;
