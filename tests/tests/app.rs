@@ -302,6 +302,8 @@ async fn credentials_are_given_to_the_current_agent_of_an_environment_with_a_rol
         // The execution is given up, and another takes over.
         world.clock.forward(seconds(3_600));
         sweep(&world.app, Timestamp::MIN).await.unwrap();
+        world.clock.forward(seconds(91));
+        sweep(&world.app, Timestamp::MIN).await.unwrap();
         let stale = aws_credentials(&world.app, agent.execution, &agent.token).await.err();
         assert!(matches!(stale, Some(ExecutionError::Stale(_))), "{stale:?}");
     }
@@ -502,14 +504,37 @@ async fn no_capacity_waits_without_using_up_an_attempt() {
     assert_eq!((row.state.as_str(), row.attempts, row.executions), ("QUEUED", 0, 1));
     assert_eq!(row.status.unwrap().message, "no room in eu-central-1a");
     assert_eq!(world.drain().await, 0);
-    let behind = world.accept("true").await;
-    assert_eq!(world.drain().await, 1);
-    assert_eq!(world.state(behind).await, "PENDING");
     world.clock.forward(seconds(31));
     assert_eq!(world.drain().await, 1);
     assert_eq!(world.agent(run).await.execution.number, 2);
     assert_eq!(world.run(run).await.attempts, 1);
-    assert_eq!(world.app.store.past_executions(run).await.unwrap().len(), 1);
+    assert_eq!(world.app.store.past_executions(run).await.unwrap(), [], "nothing began that could be looked back at");
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_one_run_asks_for_all() {
+    let world = World::new("free").await;
+    let none = |seconds| {
+        let reason = "the quota is used up".to_owned();
+        Ok(Launched::NoCapacity { reason, wait: std::time::Duration::from_secs(seconds) })
+    };
+    let first = world.accept("true").await;
+    world.launcher.answer_next(none(300));
+    assert_eq!(world.drain().await, 1);
+    for _ in 0..3 {
+        world.accept("true").await;
+    }
+    assert_eq!(world.drain().await, 0, "nobody asks for a while");
+    world.clock.forward(seconds(31));
+    world.launcher.answer_next(none(60));
+    assert_eq!(world.drain().await, 1, "one asks for all");
+    assert_eq!(world.drain().await, 0);
+    world.clock.forward(seconds(31));
+    assert_eq!(world.drain().await, 2, "there is room, and nobody who may start waits for the first");
+    world.clock.forward(seconds(300));
+    assert_eq!(world.drain().await, 2);
+    assert_eq!(world.launcher.launches().len(), 6);
+    assert_eq!(world.state(first).await, "PENDING");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use ozma_domain::id::{RunId, TeamId};
 use ozma_domain::plan::Plan;
-use ozma_store::{Archive, Store, StoreError};
+use ozma_store::{Archive, Store, StoreError, TeamRow};
 use secrecy::SecretString;
 
 use crate::maskers::Maskers;
@@ -60,10 +60,15 @@ impl App {
         self.new_run_id(now).to_string()
     }
 
-    /// The plan of a team; a team without a row has the smallest.
+    /// The plan of a team.
     pub async fn plan(&self, team: &TeamId) -> Result<Plan, StoreError> {
-        let row = self.store.team(team).await?;
-        Ok(row.map_or_else(|| Plan::named("free").expect("a plan that comes with Ozma"), |row| row.plan))
+        Ok(self.team(team).await?.plan)
+    }
+
+    /// A team; one without a row has the smallest plan.
+    pub(crate) async fn team(&self, team: &TeamId) -> Result<TeamRow, StoreError> {
+        let smallest = || Plan::named("free").expect("a plan that comes with Ozma");
+        Ok(self.store.team(team).await?.unwrap_or_else(|| TeamRow::new(team.clone(), smallest())))
     }
 }
 

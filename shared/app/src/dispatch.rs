@@ -10,7 +10,7 @@ use ozma_domain::text::chain;
 use ozma_store::{QueueEntry, StoreError, Written};
 
 use crate::App;
-use crate::launch::{LaunchError, launch};
+use crate::launch::{LaunchError, Room, launch};
 use crate::metrics;
 
 #[derive(Debug, thiserror::Error)]
@@ -31,26 +31,48 @@ enum Taking {
 }
 
 /// Starts as many runs as there are slots, oldest first. Returns how many.
+///
+/// Where there was no room for one, nobody asks for a while; then one asks for all.
 pub async fn drain(app: &App, team: &TeamId) -> Result<usize, DispatchError> {
-    let plan = app.plan(team).await?;
-    let mut taken = Vec::new();
-    // Whatever goes wrong on the way, those that have a slot are launched.
-    let mut failure = take_all(app, team, &plan, &mut taken).await.map_err(DispatchError::from);
-    let launches = taken.iter().map(|(run, request)| launch(app, run, request, &plan));
-    let mut launches: FuturesUnordered<_> = launches.collect();
-    while let Some(launched) = launches.next().await {
-        if let Err(err) = launched {
-            failure = failure.and(Err(err.into()));
-        }
+    let row = app.team(team).await?;
+    if row.is_held(app.now()) {
+        return Ok(0);
     }
-    failure.map(|()| taken.len())
+    if row.hold.is_none() {
+        return Ok(start(app, team, &row.plan, usize::MAX).await?.0);
+    }
+    let (first, room) = start(app, team, &row.plan, 1).await?;
+    if first == 0 || room == Room::Nothing {
+        return Ok(first);
+    }
+    app.store.release(team).await?;
+    Ok(first + start(app, team, &row.plan, usize::MAX).await?.0)
 }
 
-/// Takes slots for waiting runs until there are no more of one of them.
+/// Starts at most so many. Returns how many, and whether there may be room for more.
+async fn start(app: &App, team: &TeamId, plan: &Plan, most: usize) -> Result<(usize, Room), DispatchError> {
+    let mut taken = Vec::new();
+    // Whatever goes wrong on the way, those that have a slot are launched.
+    let mut failure = take_all(app, team, plan, most, &mut taken).await.map_err(DispatchError::from);
+    let launches = taken.iter().map(|(run, request)| launch(app, run, request, plan));
+    let mut launches: FuturesUnordered<_> = launches.collect();
+    let mut room = Room::ForMore;
+    while let Some(launched) = launches.next().await {
+        match launched {
+            Ok(Room::ForMore) => {}
+            Ok(Room::Nothing) => room = Room::Nothing,
+            Err(err) => failure = failure.and(Err(err.into())),
+        }
+    }
+    failure.map(|()| (taken.len(), room))
+}
+
+/// Takes slots for waiting runs until there are no more of one of them, or `most` are taken.
 async fn take_all(
     app: &App,
     team: &TeamId,
     plan: &Plan,
+    most: usize,
     all: &mut Vec<(Box<Run>, Box<RunRequest>)>,
 ) -> Result<(), StoreError> {
     loop {
@@ -58,7 +80,7 @@ async fn take_all(
         let cap = usize::from(plan.concurrent_agents);
         let mut free: Vec<u16> = (0..plan.concurrent_agents).filter(|slot| !taken.contains(slot)).collect();
         // Agents of a larger plan before this one may hold slots beyond it.
-        free.truncate(cap.saturating_sub(taken.len()));
+        free.truncate(cap.saturating_sub(taken.len()).min(most - all.len()));
         if free.is_empty() {
             return Ok(());
         }

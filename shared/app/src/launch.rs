@@ -1,6 +1,8 @@
 //! Launch: from a slot to a starting container. May be repeated for the same execution: the launcher starts nothing
 //! twice, and the claim lets only one agent in.
 
+use std::collections::BTreeSet;
+
 use ozma_domain::environment::{EnvironmentConfig, Network};
 use ozma_domain::failure::FailureClass;
 use ozma_domain::id::ExecutionId;
@@ -8,10 +10,12 @@ use ozma_domain::outcome::Outcome;
 use ozma_domain::plan::Plan;
 use ozma_domain::run::{Run, RunRequest};
 use ozma_domain::state::RunState;
+use ozma_domain::text::chain;
 use ozma_domain::token::claim_token;
-use ozma_store::{StoreError, Written};
+use ozma_store::{Hold, StoreError, Written};
 
 use crate::App;
+use crate::app::after;
 use crate::metrics;
 use crate::ports::{LaunchRequest, Launched, PortError, QueueMessage};
 use crate::settle::{SettleError, settle};
@@ -26,19 +30,31 @@ pub enum LaunchError {
     Settle(#[from] SettleError),
 }
 
+/// For how long nobody of a team is started at most, because there was no room for one: so long a run that waits may keep
+/// those behind it.
+const HOLD_SECONDS: i64 = 30;
+
+/// What a launch says of the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    ForMore,
+    /// There was no machine, or no quota: the team waits before anybody asks again.
+    Nothing,
+}
+
 /// Starts the current execution of `run`, which is PENDING.
-pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> Result<(), LaunchError> {
-    let (Some(execution), Some(slot)) = (run.execution_id(), run.held_slot()) else { return Ok(()) };
+pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> Result<Room, LaunchError> {
+    let (Some(execution), Some(slot)) = (run.execution_id(), run.held_slot()) else { return Ok(Room::ForMore) };
     let environment = match environment_of(app, request).await? {
         Ok(environment) => environment,
         Err(failure) => {
             settle(app, execution, &failure, None).await?;
-            return Ok(());
+            return Ok(Room::ForMore);
         }
     };
     if let Some(failure) = missing_secret(app, run, &environment).await? {
         settle(app, execution, &failure, None).await?;
-        return Ok(());
+        return Ok(Room::ForMore);
     }
     let launch = LaunchRequest {
         execution,
@@ -54,7 +70,7 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
     // It may have been cancelled while it waited for its turn, and its slot may be another's by now.
     let still = app.store.run(run.run_id).await?;
     if still.is_none_or(|still| !still.is_current(execution) || still.state != RunState::Pending) {
-        return Ok(());
+        return Ok(Room::ForMore);
     }
     let begun = app.now();
     let launched = app.launcher.launch(&launch).await.inspect_err(|_| metrics::count("LaunchFailures", 1))?;
@@ -69,11 +85,13 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
                 "launched"
             );
             metrics::stage("Launch", run, begun, app.now());
-            stop_if_cancelled(app, execution).await
+            stop_if_cancelled(app, execution).await?;
+            Ok(Room::ForMore)
         }
         Launched::NoCapacity { reason, wait } => {
             metrics::count("NoCapacity", 1);
-            postpone(app, execution, &reason, wait).await
+            postpone(app, execution, &reason, wait).await?;
+            Ok(Room::Nothing)
         }
         Launched::Refused { reason } => {
             metrics::count("LaunchFailures", 1);
@@ -83,7 +101,7 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
             let class =
                 if asks && !app.settings.billed { FailureClass::ImageUnusable } else { FailureClass::LaunchRefused };
             settle(app, execution, &Outcome::failed(class, reason), None).await?;
-            Ok(())
+            Ok(Room::ForMore)
         }
     }
 }
@@ -142,7 +160,15 @@ async fn postpone(
         let Some(queued) = run.postponed(now, until, reason) else { return Ok(()) };
         if app.store.requeue_run(&run, &queued, slot).await? == Written::Now {
             tracing::warn!(run.id = %run.run_id, reason, wait_ms = wait.as_millis(), "no capacity");
-            app.timer.send_at(until, QueueMessage::Tick { team: run.team }).await?;
+            // What this run did not get, the others of its team need not all ask for: one of them does, in a while.
+            let held_until = until.min(after(now, HOLD_SECONDS));
+            let hold = Hold { until: held_until, reason: reason.to_owned() };
+            if let Err(err) = app.store.hold(&run.team, &hold).await {
+                tracing::warn!(team = %run.team, error = %chain(&err), "could not hold the team");
+            }
+            for at in BTreeSet::from([held_until, until]) {
+                app.timer.send_at(at, QueueMessage::Tick { team: run.team.clone() }).await?;
+            }
             return Ok(());
         }
     }

@@ -127,7 +127,8 @@ impl Round<'_> {
         let oldest = app.store.queue_head(&row.team, now, 1).await?;
         let due_at = oldest.first().map(QueueEntry::due_at);
         // A run that waited while all slots were taken was not forgotten, nor was one whose tick may be on its way.
-        let could_start = due_at.is_some_and(|due| now > after(due, TICK_SECONDS))
+        let could_start = !row.is_held(now)
+            && due_at.is_some_and(|due| now > after(due, TICK_SECONDS))
             && taken.len() < usize::from(row.plan.concurrent_agents);
         let forgotten =
             could_start && app.store.ended_since(&row.team, Some(after(now, -TICK_SECONDS)), 1).await?.is_empty();
@@ -255,7 +256,8 @@ async fn stop(app: &App, run: &Run, execution: ExecutionId) -> Result<bool, Swee
 async fn relaunch(app: &App, team: &TeamId, run: &Run) -> Result<(), SweepError> {
     let Some(request) = app.store.request(team, run.run_id).await? else { return Ok(()) };
     let plan = app.plan(team).await?;
-    Ok(launch(app, run, &request, &plan).await?)
+    launch(app, run, &request, &plan).await?;
+    Ok(())
 }
 
 /// Whether the container of `execution` still has work to do. One that has just reported is about to end by itself.

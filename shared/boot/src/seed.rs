@@ -23,8 +23,8 @@ pub(crate) async fn seed(
         (None, None) => Plan::named("free").expect("a plan that comes with Ozma"),
     };
     if existing.as_ref().is_none_or(|row| row.plan != plan) {
-        let swept_until = existing.and_then(|row| row.swept_until);
-        store.put_team(&TeamRow { team: team.clone(), plan: plan.clone(), swept_until }).await?;
+        let row = existing.unwrap_or_else(|| TeamRow::new(team.clone(), plan.clone()));
+        store.put_team(&TeamRow { plan: plan.clone(), ..row }).await?;
     }
     let hash = admin_key.hash();
     if store.api_key(&hash).await?.is_none() {

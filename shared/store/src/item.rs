@@ -113,6 +113,19 @@ pub(crate) fn update(table: &str, key: &Key<'_>, old: &Item, new: &Item) -> Tran
     TransactWriteItem::builder().update(update).build()
 }
 
+/// Takes one attribute away from a row that must exist.
+pub(crate) fn remove(table: &str, key: &Key<'_>, name: &str) -> TransactWriteItem {
+    let update = Update::builder()
+        .table_name(table)
+        .set_key(Some(key.attributes()))
+        .update_expression("REMOVE #n")
+        .condition_expression("attribute_exists(pk)")
+        .expression_attribute_names("#n", name)
+        .build()
+        .expect("table, key and expression are set");
+    TransactWriteItem::builder().update(update).build()
+}
+
 /// Sets one attribute of a row that must exist, whatever else is written to it.
 pub(crate) fn set_if_there(table: &str, key: &Key<'_>, name: &str, value: AttributeValue) -> TransactWriteItem {
     let update = Update::builder()

@@ -31,4 +31,4 @@ pub use meter::{Meter, Usage};
 pub use runs::{EndedRow, Owed, QueueEntry};
 pub use slots::SlotRow;
 pub use table::{Created, Store, Written};
-pub use teams::TeamRow;
+pub use teams::{Hold, TeamRow};

@@ -139,8 +139,8 @@ impl Agent {
                 core.tell(|| format!("{} is given up", call()));
                 return Err(Stop::Fenced);
             }
-            // Somebody changes their mind, at every moment there is.
-            if core.happens(8) {
+            // Somebody changes their mind, at every moment there is, and most of all when it is too late.
+            if core.happens(if name == "finish" { 80 } else { 8 }) {
                 core.plan(core.pick(0, 120), Event::Person(Wish::Cancel(Some(self.execution.run))));
             }
             let passing = core.pass(Service::Network, call).await;

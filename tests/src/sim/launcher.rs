@@ -60,6 +60,11 @@ impl LauncherDouble {
 
     fn start(&self, request: &LaunchRequest) {
         let execution = request.execution;
+        // Nobody is told of it yet, and it boots after that: one that has reported is known. Shorter than the time to claim.
+        let hidden_ms = match self.core.strikes(self.core.chances.launch * 3, "a container is not seen yet") {
+            true => self.core.pick(5_000, 38_000),
+            false => 0,
+        };
         {
             let mut containers = self.containers();
             let again = self.mutant == Some(Mutant::LaunchesAreNotIdempotent);
@@ -70,19 +75,16 @@ impl LauncherDouble {
                 team: request.team.clone(),
                 alive: 0,
                 stopping: false,
-                hidden_until_ms: 0,
+                hidden_until_ms: self.core.now_ms() + hidden_ms,
                 end: None,
             });
-            if self.core.strikes(self.core.chances.launch, "a container is not seen yet") {
-                container.hidden_until_ms = self.core.now_ms() + self.core.pick(1_000, 20_000);
-            }
             container.alive += 1;
         }
         self.see();
         if self.core.strikes(self.core.chances.launch, "a container never starts") {
             return;
         }
-        let boot = self.core.pick(500, 20_000);
+        let boot = hidden_ms + self.core.pick(500, if hidden_ms > 0 { 1_500 } else { 20_000 });
         self.core.plan(boot, Event::Agent(execution));
         if self.core.strikes(self.core.chances.launch, "a container dies") {
             self.core.plan(boot + self.core.pick(0, 60_000), Event::Die(execution));

@@ -122,7 +122,7 @@ impl World {
                 heartbeat_seconds: 15,
                 lease_seconds: 60,
                 start_seconds: 60,
-                relaunch_seconds: 30,
+                relaunch_seconds: 10,
                 claim_key: SecretString::from("claim key"),
                 webhook_key: SecretString::from("webhook key"),
                 signing_seed: SIGNING_SEED,
@@ -136,7 +136,7 @@ impl World {
             let id: TeamId = format!("team-{number}").parse().expect("a team id");
             let agents = u16::try_from(core.pick(1, 3)).unwrap_or(1);
             let plan = Plan { concurrent_agents: agents, ..Plan::named("free").expect("a plan") };
-            store.put_team(&TeamRow { team: id.clone(), plan, swept_until: None }).await.expect("a team");
+            store.put_team(&TeamRow::new(id.clone(), plan)).await.expect("a team");
             laws.allow(&id, agents);
             let config = EnvironmentConfig { name: "web".to_owned(), ..Default::default() };
             let environment = environments::create(&calm, &id, config).await.expect("an environment").uid;
@@ -289,7 +289,7 @@ impl World {
         } else {
             for team in &self.teams {
                 let row = self.store.team(&team.id).await.ok().flatten();
-                let agents = row.map_or(0, |row| row.plan.concurrent_agents);
+                let agents = row.map_or(0, |row| if row.hold.is_some() { 0 } else { row.plan.concurrent_agents });
                 self.laws.nobody_waits(&team.id, self.core.time(), agents).await;
             }
         }

@@ -53,7 +53,7 @@ impl World {
         store.put_audit_key(public_key(&SIGNING_SEED)).await.expect("a table");
         let team: TeamId = "local".parse().expect("a team id");
         let plan = Plan::named(plan).expect("a plan");
-        store.put_team(&TeamRow { team: team.clone(), plan, swept_until: None }).await.expect("a team");
+        store.put_team(&TeamRow::new(team.clone(), plan)).await.expect("a team");
 
         let clock = Arc::new(ClockDouble::default());
         let queue = Arc::new(LocalQueue::default());
