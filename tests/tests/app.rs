@@ -512,6 +512,22 @@ async fn no_capacity_waits_without_using_up_an_attempt() {
 }
 
 #[tokio::test]
+async fn a_run_that_cannot_start_yet_keeps_nobody_waiting() {
+    let world = World::new("free").await;
+    let run = world.accept("true").await;
+    let (reason, wait) = ("the image is being pulled".to_owned(), std::time::Duration::from_secs(5));
+    world.launcher.answer_next(Ok(Launched::NotYet { reason, wait }));
+    world.pump().await;
+    assert_eq!(world.state(run).await, "QUEUED");
+    let behind = world.accept("true").await;
+    world.pump().await;
+    assert_eq!(world.state(behind).await, "PENDING");
+    world.clock.forward(seconds(6));
+    assert_eq!(world.drain().await, 1);
+    assert_eq!(world.run(run).await.attempts, 1);
+}
+
+#[tokio::test]
 async fn where_there_is_no_room_one_run_asks_for_all() {
     let world = World::new("free").await;
     let none = |seconds| {

@@ -1,20 +1,19 @@
 //! Launch: from a slot to a starting container. May be repeated for the same execution: the launcher starts nothing
 //! twice, and the claim lets only one agent in.
 
-use std::collections::BTreeSet;
-
+use jiff::Timestamp;
 use ozma_domain::environment::{EnvironmentConfig, Network};
 use ozma_domain::failure::FailureClass;
-use ozma_domain::id::ExecutionId;
+use ozma_domain::id::{ExecutionId, TeamId};
 use ozma_domain::outcome::Outcome;
 use ozma_domain::plan::Plan;
 use ozma_domain::run::{Run, RunRequest};
 use ozma_domain::state::RunState;
-use ozma_domain::text::chain;
 use ozma_domain::token::claim_token;
 use ozma_store::{Hold, StoreError, Written};
 
 use crate::App;
+use crate::accept::send_tick;
 use crate::app::after;
 use crate::metrics;
 use crate::ports::{LaunchRequest, Launched, PortError, QueueMessage};
@@ -90,8 +89,20 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
         }
         Launched::NoCapacity { reason, wait } => {
             metrics::count("NoCapacity", 1);
-            postpone(app, execution, &reason, wait).await?;
+            if let Some((team, until)) = postpone(app, execution, &reason, wait).await? {
+                // What this run did not get, the others of its team need not all ask for: one of them does, in a while.
+                let held_until = until.min(after(app.now(), HOLD_SECONDS));
+                app.store.hold(&team, &Hold { until: held_until, reason }).await?;
+                app.timer.send_at(held_until, QueueMessage::Tick { team }).await?;
+            }
             Ok(Room::Nothing)
+        }
+        Launched::NotYet { reason, wait } => {
+            if let Some((team, _)) = postpone(app, execution, &reason, wait).await? {
+                // Its slot is another's meanwhile.
+                send_tick(app, &team).await;
+            }
+            Ok(Room::ForMore)
         }
         Launched::Refused { reason } => {
             metrics::count("LaunchFailures", 1);
@@ -145,31 +156,24 @@ async fn missing_secret(app: &App, run: &Run, environment: &EnvironmentConfig) -
     }))
 }
 
-/// No room: back to the queue without using up an attempt, and a tick when it is worth another try.
+/// Back to the queue without using up an attempt, and a tick when it is worth another try: then, and for which team. None:
+/// the execution is over.
 async fn postpone(
     app: &App,
     execution: ExecutionId,
     reason: &str,
     wait: std::time::Duration,
-) -> Result<(), LaunchError> {
+) -> Result<Option<(TeamId, Timestamp)>, LaunchError> {
     loop {
-        let Some(run) = app.store.run(execution.run).await? else { return Ok(()) };
-        let Some(slot) = run.held_slot().filter(|_| run.is_current(execution)) else { return Ok(()) };
+        let Some(run) = app.store.run(execution.run).await? else { return Ok(None) };
+        let Some(slot) = run.held_slot().filter(|_| run.is_current(execution)) else { return Ok(None) };
         let now = app.now();
         let until = now.saturating_add(wait).unwrap_or(now);
-        let Some(queued) = run.postponed(now, until, reason) else { return Ok(()) };
+        let Some(queued) = run.postponed(now, until, reason) else { return Ok(None) };
         if app.store.requeue_run(&run, &queued, slot).await? == Written::Now {
-            tracing::warn!(run.id = %run.run_id, reason, wait_ms = wait.as_millis(), "no capacity");
-            // What this run did not get, the others of its team need not all ask for: one of them does, in a while.
-            let held_until = until.min(after(now, HOLD_SECONDS));
-            let hold = Hold { until: held_until, reason: reason.to_owned() };
-            if let Err(err) = app.store.hold(&run.team, &hold).await {
-                tracing::warn!(team = %run.team, error = %chain(&err), "could not hold the team");
-            }
-            for at in BTreeSet::from([held_until, until]) {
-                app.timer.send_at(at, QueueMessage::Tick { team: run.team.clone() }).await?;
-            }
-            return Ok(());
+            tracing::warn!(run.id = %run.run_id, reason, wait_ms = wait.as_millis(), "postponed");
+            app.timer.send_at(until, QueueMessage::Tick { team: run.team.clone() }).await?;
+            return Ok(Some((run.team, until)));
         }
     }
 }

@@ -120,8 +120,10 @@ pub enum Launched {
     /// Starting or started, now or by an earlier call. The agent tells its isolation too, at the claim, and the user
     /// hears there what they asked for and did not get.
     Started { isolation: Isolation },
-    /// No room now. Try again after `wait`; `reason` is shown to the user.
+    /// No room now, for any agent of that size. Try again after `wait`; `reason` is shown to the user.
     NoCapacity { reason: String, wait: Duration },
+    /// This one cannot start yet, others may: its image is on its way. Try again after `wait`.
+    NotYet { reason: String, wait: Duration },
     /// Will not work however often it is tried; `reason` says what to change.
     Refused { reason: String },
 }

@@ -65,7 +65,7 @@ async fn start(launcher: &dyn Launcher, request: &LaunchRequest) {
     loop {
         match launcher.launch(request).await.expect("launches") {
             Launched::Started { .. } => return,
-            Launched::NoCapacity { reason, wait } => {
+            Launched::NoCapacity { reason, wait } | Launched::NotYet { reason, wait } => {
                 assert!(tokio::time::Instant::now() < deadline, "no capacity: {reason}");
                 tokio::time::sleep(wait).await;
             }

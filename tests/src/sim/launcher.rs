@@ -141,6 +141,12 @@ impl Launcher for LauncherDouble {
                 let wait = Duration::from_secs(u64::try_from(self.core.pick(5, 60)).unwrap_or(5));
                 return Ok(Launched::NoCapacity { reason: "no machine is free".to_owned(), wait });
             }
+            if self.core.strikes(self.core.chances.launch, "a container cannot start yet") {
+                return Ok(Launched::NotYet {
+                    reason: "the image is being pulled".to_owned(),
+                    wait: Duration::from_secs(5),
+                });
+            }
             if self.core.strikes(self.core.chances.launch / 5, "a launch is refused") {
                 return Ok(Launched::Refused { reason: "that cannot be".to_owned() });
             }

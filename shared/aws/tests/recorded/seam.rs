@@ -157,6 +157,7 @@ pub(crate) fn started(number: u32) -> Step {
 pub(crate) async fn launch(launcher: &EcsLauncher, request: &LaunchRequest) -> (String, String) {
     match launcher.launch(request).await {
         Ok(Launched::Started { .. }) => ("started".to_owned(), String::new()),
+        Ok(Launched::NotYet { reason, .. }) => ("not yet".to_owned(), reason),
         Ok(Launched::NoCapacity { reason, wait }) => (format!("wait {}", wait.as_secs()), reason),
         Ok(Launched::Refused { reason }) => ("refused".to_owned(), reason),
         Err(err) => ("error".to_owned(), err.what),

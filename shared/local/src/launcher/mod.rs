@@ -161,7 +161,7 @@ impl LocalLauncher {
             && !self.vacated(&earlier).await
         {
             let reason = format!("the agent before it in slot {} is still being stopped", request.slot);
-            return Ok(Launched::NoCapacity { reason, wait: Duration::from_secs(5) });
+            return Ok(Launched::NotYet { reason, wait: Duration::from_secs(5) });
         }
         if let Some(image) = &request.image
             && let Some(engine) = Engine::find(&self.options.engines).await
@@ -287,7 +287,7 @@ impl LocalLauncher {
             match self.pull(engine, image).await {
                 None => {
                     let reason = format!("the image \"{image}\" is being pulled");
-                    return Ok(Launched::NoCapacity { reason, wait: PULL_AGAIN });
+                    return Ok(Launched::NotYet { reason, wait: PULL_AGAIN });
                 }
                 Some(Err(reason)) => {
                     return Ok(Launched::Refused {
