@@ -42,16 +42,25 @@ pub(crate) struct Disk {
     bytes: AtomicU64,
 }
 
+/// How often commands are told again to go on after they were stopped: one that was being forked meanwhile has been seen to
+/// get the stop after the others went on.
+const THAWS: u32 = 2;
+
 /// Watches for as long as the agent lives, and asks to stop when a limit is broken.
 pub(crate) async fn watch(agent: Arc<Agent>) {
     let mut sampled_at = Instant::now();
     let mut cpu_ms = 0;
     let mut leapt = false;
+    let mut thaws = 0;
     loop {
         let began = Instant::now();
         let crowded = leapt || agent.processes.is_crowd(agent.config.limits.processes / 4);
         if crowded {
             agent.processes.signal_commands(Signal::STOP);
+            thaws = THAWS;
+        } else if thaws > 0 {
+            thaws -= 1;
+            agent.processes.signal_commands(Signal::CONT);
         }
         agent.processes.reap();
         let usage = agent.processes.usage();

@@ -43,6 +43,15 @@ pub enum Room {
 
 /// Starts the current execution of `run`, which is PENDING.
 pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> Result<Room, LaunchError> {
+    attempt(app, run, request, plan, false).await
+}
+
+/// The same for an execution whose first launch left nothing behind, as far as can be seen.
+pub(crate) async fn launch_again(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> Result<Room, LaunchError> {
+    attempt(app, run, request, plan, true).await
+}
+
+async fn attempt(app: &App, run: &Run, request: &RunRequest, plan: &Plan, again: bool) -> Result<Room, LaunchError> {
     let (Some(execution), Some(slot)) = (run.execution_id(), run.held_slot()) else { return Ok(Room::ForMore) };
     let environment = match environment_of(app, request).await? {
         Ok(environment) => environment,
@@ -85,6 +94,12 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
             );
             metrics::stage("Launch", run, begun, app.now());
             stop_if_cancelled(app, execution).await?;
+            Ok(Room::ForMore)
+        }
+        // The first launch may have started a container that nobody sees yet: another execution beside it would be one too
+        // many. This one is tried again, until its time to start is over.
+        Launched::NoCapacity { reason, .. } | Launched::NotYet { reason, .. } if again => {
+            tracing::warn!(execution = %execution, reason, "could not be launched again yet");
             Ok(Room::ForMore)
         }
         Launched::NoCapacity { reason, wait } => {

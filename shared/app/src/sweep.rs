@@ -17,7 +17,7 @@ use crate::App;
 use crate::app::after;
 use crate::complete::{CompleteError, complete};
 use crate::dispatch::{DispatchError, drain};
-use crate::launch::{LaunchError, launch};
+use crate::launch::{LaunchError, launch_again};
 use crate::metrics;
 use crate::ports::{ContainerStatus, PortError};
 use crate::settle::{SettleError, Settled, container_gone, overdue, settle};
@@ -256,7 +256,7 @@ async fn stop(app: &App, run: &Run, execution: ExecutionId) -> Result<bool, Swee
 async fn relaunch(app: &App, team: &TeamId, run: &Run) -> Result<(), SweepError> {
     let Some(request) = app.store.request(team, run.run_id).await? else { return Ok(()) };
     let plan = app.plan(team).await?;
-    launch(app, run, &request, &plan).await?;
+    launch_again(app, run, &request, &plan).await?;
     Ok(())
 }
 
