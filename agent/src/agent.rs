@@ -22,6 +22,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::activity::Activity;
 use crate::aws_credentials::{self, Endpoint};
 use crate::changes::Baseline;
 use crate::client::{CallError, Client, Heard};
@@ -30,11 +31,13 @@ use crate::harness::{self, Task};
 use crate::preflight::{Programs, preflight};
 use crate::processes::Processes;
 use crate::recorder::{Recorder, masked_outcome};
+use crate::saving::{Before, Checkout};
 use crate::segments::{Closed, Segments};
 use crate::stop::{Stop, Stopper};
+use crate::usage::Meter;
 use crate::variables::Variables;
 use crate::workspace::Workspace;
-use crate::{clone, git, messages, random, setup, variables, watchdog};
+use crate::{clone, git, messages, random, restoring, saving, setup, usage, variables, watchdog};
 
 /// How long the changed files may be hashed: at the end of a run, and when it was stopped and time is short.
 const HASHING: Duration = Duration::from_secs(30);
@@ -54,6 +57,8 @@ pub(crate) struct Agent {
     pub(crate) stop: Arc<Stopper>,
     pub(crate) processes: Processes,
     pub(crate) disk: watchdog::Disk,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) usage: Meter,
     /// Where the environment names a role.
     pub(crate) aws_credentials: Option<Endpoint>,
     pub(crate) started: Instant,
@@ -97,15 +102,16 @@ pub async fn run(config: AgentConfig) -> Result<Outcome, NotReported> {
     company.spawn(watchdog::watch_deadline(agent.clone()));
     company.spawn(watchdog::watch_disk(agent.clone()));
     company.spawn(messages::deliver(agent.clone()));
+    company.spawn(usage::watch(agent.clone()));
     company.spawn(aws_credentials::serve(agent.clone()));
 
-    let mut baseline = None;
-    let outcome = match work(&agent, &mut baseline).await {
+    let mut before = None;
+    let outcome = match work(&agent, &mut before).await {
         Ok(outcome) => Some(outcome),
         Err(Ending::Failed(class, message)) => Some(Outcome::failed(class, message)),
         Err(Ending::Stopped) => None,
     };
-    settle(&agent, outcome, baseline, company).await.map_err(NotReported::Lost)
+    settle(&agent, outcome, before, company).await.map_err(NotReported::Lost)
 }
 
 impl Agent {
@@ -159,6 +165,7 @@ async fn claim(config: AgentConfig) -> Result<Arc<Agent>, NotReported> {
         assignment = client.claim(&claim) => assignment.map_err(NotReported::Claim)?,
         _ = stop.requested() => return Err(NotReported::Interrupted),
     };
+    client.heard_message(&assignment.last_message);
 
     let recorder = Arc::new(Recorder::new(masker(&assignment, &token)));
     let segments = Segments::start(client.clone(), recorder.clone(), stop.clone(), assignment.heartbeat_seconds);
@@ -172,14 +179,17 @@ async fn claim(config: AgentConfig) -> Result<Arc<Agent>, NotReported> {
         false => None,
     };
     let file_bytes = assignment.size.disk_mib << 20;
+    let workspace = Workspace::new(config.workspace.clone());
     Ok(Arc::new(Agent {
-        workspace: Workspace::new(config.workspace.clone()),
+        usage: Meter::new(workspace.usage()),
+        workspace,
         client,
         recorder,
         segments,
         stop,
         processes: Processes::new(file_bytes, processes),
         disk: watchdog::Disk::default(),
+        activity: Arc::new(Activity::new()),
         aws_credentials,
         started: Instant::now(),
         commands: AtomicU32::new(0),
@@ -202,10 +212,10 @@ async fn obey(mut signal: Signal, stop: Arc<Stopper>) {
 }
 
 /// From the claim to the harness's last word. On a task of its own, so that a panic is an outcome too.
-async fn work(agent: &Arc<Agent>, baseline: &mut Option<Baseline>) -> Result<Outcome, Ending> {
+async fn work(agent: &Arc<Agent>, before: &mut Option<Before>) -> Result<Outcome, Ending> {
     let prepared = tokio::spawn(prepare(agent.clone())).await.map_err(|err| bug(&err))?;
-    let (programs, variables, before) = prepared?;
-    *baseline = Some(before);
+    let (programs, variables, prepared) = prepared?;
+    *before = Some(prepared);
     tokio::spawn(run_harness(agent.clone(), programs, variables)).await.map_err(|err| bug(&err))?
 }
 
@@ -214,7 +224,7 @@ fn bug(err: &tokio::task::JoinError) -> Ending {
     Ending::failed(FailureClass::AgentFailed, "the agent itself failed; this is a bug in Ozma, and its log says more")
 }
 
-async fn prepare(agent: Arc<Agent>) -> Result<(Programs, Variables, Baseline), Ending> {
+async fn prepare(agent: Arc<Agent>) -> Result<(Programs, Variables, Before), Ending> {
     agent.recorder.record(Record::State { state: RunState::Claimed }).await;
     for notice in &agent.assignment.notices {
         agent.recorder.record(Record::Notice { text: notice.clone() }).await;
@@ -234,15 +244,31 @@ async fn prepare(agent: Arc<Agent>) -> Result<(Programs, Variables, Baseline), E
             format!("the variable \"{}\" has a name or a value that no process can be given", text::one_line(name));
         return Err(Ending::failed(FailureClass::SetupFailed, message));
     }
+    let (checkouts, restored) = tokio::select! {
+        done = clone_and_set_up(&agent, &programs, &variables) => done?,
+        never = watchdog::watch_setup(&agent) => match never {},
+    };
+    let work = agent.workspace.work();
+    let files = blocking(move || Baseline::of(&work)).await?;
+    Ok((programs, variables, Before { files, checkouts, restored }))
+}
+
+/// Returns the commits that the run began with, and the files that an earlier execution of it had saved.
+async fn clone_and_set_up(
+    agent: &Agent,
+    programs: &Programs,
+    variables: &Variables,
+) -> Result<(Vec<Checkout>, Option<Vec<PathBuf>>), Ending> {
+    let mut checkouts = Vec::new();
     if let Some(git) = &programs.git
         && !agent.assignment.repositories.is_empty()
     {
-        clone::clone_all(&agent, git).await?;
+        clone::clone_all(agent, git).await?;
+        checkouts = saving::checkouts(agent, git).await;
     }
-    setup::set_up(&agent, &programs, &agent.cwd(), &variables).await?;
-    let work = agent.workspace.work();
-    let baseline = blocking(move || Baseline::of(&work)).await?;
-    Ok((programs, variables, baseline))
+    let restored = restoring::restore(agent, &checkouts).await;
+    setup::set_up(agent, programs, &agent.cwd(), variables).await?;
+    Ok((checkouts, restored))
 }
 
 async fn run_harness(agent: Arc<Agent>, programs: Programs, variables: Variables) -> Result<Outcome, Ending> {
@@ -255,14 +281,17 @@ async fn run_harness(agent: Arc<Agent>, programs: Programs, variables: Variables
     }
     agent.recorder.record(Record::State { state: RunState::InProgress }).await;
     let task = Task { agent: &agent, programs: &programs, cwd: &agent.cwd(), variables: &variables };
-    harness.work(&task).await
+    tokio::select! {
+        ended = harness.work(&task) => ended,
+        never = watchdog::watch_idle(&agent) => match never {},
+    }
 }
 
 /// Ends what is left, tells the rest of the story, and reports. `outcome` is none when the run was stopped.
 async fn settle(
     agent: &Arc<Agent>,
     outcome: Option<Outcome>,
-    baseline: Option<Baseline>,
+    before: Option<Before>,
     mut company: JoinSet<()>,
 ) -> Result<Outcome, CallError> {
     match &outcome {
@@ -280,14 +309,20 @@ async fn settle(
         return Err(err);
     }
 
-    if let Some(baseline) = baseline {
+    let disk = watchdog::disk_after(agent).await;
+    if let Some(mut before) = before {
         let patience = if agent.stop.reason().is_some() { HASHING_STOPPED } else { HASHING };
-        let work = agent.workspace.work();
-        for change in blocking(move || baseline.changes(&work, patience)).await.unwrap_or_default() {
+        let (work, files) = (agent.workspace.work(), std::mem::take(&mut before.files));
+        let changes = blocking(move || files.changes(&work, patience)).await.unwrap_or_default();
+        for change in changes.records {
             agent.recorder.record(change).await;
         }
+        if disk.is_none() && !is_disk_full(agent) {
+            saving::save(agent, &before, changes.files).await;
+            // A filter that a repository names is a program of the task's.
+            agent.processes.end_all(Duration::ZERO).await;
+        }
     }
-    let disk = watchdog::disk_after(agent).await;
     if disk.is_some() || is_disk_full(agent) {
         // It would go with the agent; until then the trail needs the room, and so do others.
         let workspace = agent.workspace.clone();
@@ -295,6 +330,7 @@ async fn settle(
     }
     // Whoever else records falls silent: the end is the last that is said.
     company.shutdown().await;
+    usage::finish(agent).await;
     watchdog::sample_now(agent).await;
 
     let stopped = || agent.stop.reason().and_then(|stop| stop.outcome());
@@ -317,7 +353,7 @@ async fn settle(
             "the trail of the run could not be stored; the log of its agent says why",
         )
     };
-    let report = Report { outcome: outcome.clone(), last_segment };
+    let report = Report { outcome: outcome.clone(), last_segment, usage: agent.usage.usage() };
     agent.client.finish(&report).await?;
     Ok(outcome)
 }

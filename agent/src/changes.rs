@@ -18,11 +18,13 @@ use crate::workspace;
 const COMPARED_FILES: usize = 200_000;
 
 /// A work tree as it was.
+#[derive(Default)]
 pub(crate) struct Baseline {
     tree: Tree,
 }
 
 /// Paths relative to the root. Links are not followed, and `.git` is git's own.
+#[derive(Default)]
 struct Tree {
     files: BTreeMap<PathBuf, Stamp>,
     folders: HashSet<PathBuf>,
@@ -39,18 +41,27 @@ struct Stamp {
     is_link: bool,
 }
 
+/// What a task did to its files.
+#[derive(Default)]
+pub(crate) struct Changes {
+    /// As events.
+    pub(crate) records: Vec<Record>,
+    /// What was created or modified.
+    pub(crate) files: Vec<PathBuf>,
+}
+
 impl Baseline {
     pub(crate) fn of(root: &Path) -> Self {
         Self { tree: Tree::of(root) }
     }
 
-    /// What is different now, as events. `patience` bounds the hashing.
-    pub(crate) fn changes(mut self, root: &Path, patience: Duration) -> Vec<Record> {
+    /// What is different now. `patience` bounds the hashing.
+    pub(crate) fn changes(mut self, root: &Path, patience: Duration) -> Changes {
         let until = Instant::now() + patience;
         let now = Tree::of(root);
         if self.tree.too_large || now.too_large {
             let text = format!("the work tree has more than {COMPARED_FILES} files; its changes are not listed");
-            return vec![Record::Notice { text }];
+            return Changes { records: vec![Record::Notice { text }], files: Vec::new() };
         }
         let mut changes = Vec::new();
         for (path, stamp) in now.files {
@@ -69,6 +80,8 @@ impl Baseline {
         });
         let skipped = changes.len().saturating_sub(CHANGED_FILES);
         changes.truncate(CHANGED_FILES);
+        let there = changes.iter().filter(|(_, _, stamp)| stamp.is_some());
+        let files = there.map(|(_, path, _)| path.clone()).collect();
         let mut records: Vec<Record> = changes
             .into_iter()
             .map(|(change, path, stamp)| Record::File {
@@ -81,7 +94,7 @@ impl Baseline {
         if skipped > 0 {
             records.push(Record::FilesSkipped { files: skipped as u64 });
         }
-        records
+        Changes { records, files }
     }
 }
 
@@ -177,7 +190,7 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, root.join("pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
             .unwrap();
         assert_eq!(
-            listed(&baseline.changes(root, Duration::from_secs(60))),
+            listed(&baseline.changes(root, Duration::from_secs(60)).records),
             [
                 "Created link - -",
                 "Deleted src/gone - -",
@@ -199,7 +212,7 @@ mod tests {
         std::thread::sleep(Duration::from_millis(20));
         std::fs::write(&file, "2").unwrap();
         std::fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
-        assert_eq!(listed(&baseline.changes(folder.path(), Duration::from_secs(60))), ["Modified x 1 d473"]);
+        assert_eq!(listed(&baseline.changes(folder.path(), Duration::from_secs(60)).records), ["Modified x 1 d473"]);
     }
 
     #[test]
@@ -209,7 +222,7 @@ mod tests {
         for number in 0..CHANGED_FILES + 3 {
             std::fs::write(folder.path().join(number.to_string()), "").unwrap();
         }
-        let records = baseline.changes(folder.path(), Duration::ZERO);
+        let records = baseline.changes(folder.path(), Duration::ZERO).records;
         assert_eq!(records.len(), CHANGED_FILES + 1);
         assert_eq!(records.last(), Some(&Record::FilesSkipped { files: 3 }));
     }

@@ -4,8 +4,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ozma_domain::artifact::SavedSet;
+use ozma_domain::failure::FailureClass;
 use ozma_domain::id::ExecutionId;
-use ozma_domain::protocol::{Assignment, AwsCredentials, Claim, Messages, RECEIPT_HEADER, Reply, Report};
+use ozma_domain::protocol::{
+    Assignment, AwsCredentials, Claim, Messages, RECEIPT_HEADER, Reply, Report, USAGE_HEADER, Usage,
+};
 use ozma_domain::text;
 use ozma_domain::token::ExecutionToken;
 use reqwest::{Method, StatusCode};
@@ -49,6 +53,7 @@ pub(crate) struct Client {
     last_message: Mutex<String>,
     /// Of the last segment that was stored.
     receipt: Mutex<Option<String>>,
+    usage: Mutex<Option<Usage>>,
     heard: Heard,
 }
 
@@ -96,6 +101,7 @@ impl Client {
             lease: Mutex::new(Lease { answered_at: Instant::now(), length: patience }),
             last_message: Mutex::default(),
             receipt: Mutex::default(),
+            usage: Mutex::default(),
             heard,
         })
     }
@@ -123,6 +129,21 @@ impl Client {
         self.told(Method::PUT, &format!("outputs/{command}/{part}"), Body::Gzip(gzip)).await
     }
 
+    /// A file of the workspace.
+    pub(crate) async fn put_file(&self, number: u32, gzip: Bytes) -> Result<(), CallError> {
+        self.told(Method::PUT, &format!("workspace/{number}"), Body::Gzip(gzip)).await
+    }
+
+    /// Makes a set of the files that were put.
+    pub(crate) async fn put_set(&self, set: &SavedSet) -> Result<(), CallError> {
+        self.told(Method::PUT, "workspace", Body::Json(to_json(set))).await
+    }
+
+    /// A file that an earlier execution of the run put, as gzip.
+    pub(crate) async fn saved_file(&self, from: u32, number: u32) -> Result<Bytes, CallError> {
+        self.answer(Method::GET, &format!("workspace/{from}/{number}"), Body::None, true).await
+    }
+
     /// Those after the last one that was heard.
     pub(crate) async fn messages(&self) -> Result<Messages, CallError> {
         self.call(Method::GET, &format!("messages?after={}", self.last_message()), Body::None, true).await
@@ -133,6 +154,11 @@ impl Client {
         // Ids are the control plane's own; nothing in them needs escaping, and anything that does is left out.
         let id = id.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.:".contains(*c)).collect();
         *self.last_message.lock().expect("no panic while locked") = id;
+    }
+
+    /// From now on, segments say that this much was used.
+    pub(crate) fn used(&self, usage: Usage) {
+        *self.usage.lock().expect("no panic while locked") = Some(usage);
     }
 
     fn last_message(&self) -> String {
@@ -192,6 +218,9 @@ impl Client {
         if reply.cancelled {
             self.heard.stop.request(Stop::Cancelled);
         }
+        if let Some(message) = reply.over_budget {
+            self.heard.stop.request(Stop::Failed { class: FailureClass::BudgetReached, message });
+        }
         self.heard.watched.send_if_modified(|watched| std::mem::replace(watched, reply.watched) != reply.watched);
         if reply.messages {
             self.heard.messages.notify_one();
@@ -202,7 +231,6 @@ impl Client {
         Ok(())
     }
 
-    /// Stale and out of reach mean the same to everybody who listens: stop at once.
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -210,6 +238,16 @@ impl Client {
         body: Body,
         authorized: bool,
     ) -> Result<T, CallError> {
+        let call = name(&method, path);
+        let answer = self.answer(method, path, body, authorized).await?;
+        serde_json::from_slice(&answer).map_err(|err| {
+            let detail = format!("its answer cannot be read: {err}");
+            CallError::Refused { call, status: StatusCode::OK.as_u16(), detail }
+        })
+    }
+
+    /// Stale and out of reach mean the same to everybody who listens: stop at once.
+    async fn answer(&self, method: Method, path: &str, body: Body, authorized: bool) -> Result<Bytes, CallError> {
         let answer = tokio::select! {
             answer = self.attempts(&method, path, &body, authorized) => answer,
             err = self.heard.stop.lost() => Err(err),
@@ -220,13 +258,7 @@ impl Client {
         answer
     }
 
-    async fn attempts<T: DeserializeOwned>(
-        &self,
-        method: &Method,
-        path: &str,
-        body: &Body,
-        authorized: bool,
-    ) -> Result<T, CallError> {
+    async fn attempts(&self, method: &Method, path: &str, body: &Body, authorized: bool) -> Result<Bytes, CallError> {
         let mut pause = PAUSE_FIRST;
         let mut last = "no time left".to_owned();
         for attempt in 1.. {
@@ -236,16 +268,10 @@ impl Client {
                 return Err(CallError::OutOfReach { seconds: lease.length.as_secs(), last });
             }
             last = match self.attempt(method, path, body.clone(), authorized, left.min(TOTAL)).await {
-                Ok((status, answer)) if status.is_success() => match serde_json::from_slice(&answer) {
-                    Ok(answer) => {
-                        self.lease.lock().expect("no panic while locked").answered_at = Instant::now();
-                        return Ok(answer);
-                    }
-                    Err(err) => {
-                        let detail = format!("its answer cannot be read: {err}");
-                        return Err(CallError::Refused { call: name(method, path), status: status.as_u16(), detail });
-                    }
-                },
+                Ok((status, answer)) if status.is_success() => {
+                    self.lease.lock().expect("no panic while locked").answered_at = Instant::now();
+                    return Ok(answer);
+                }
                 Ok((StatusCode::CONFLICT, _)) => return Err(CallError::Stale),
                 Ok((status, answer)) if is_refusal(status) => {
                     let detail = text::shorten(&text::one_line(&text::printable(&answer)), 200);
@@ -276,6 +302,10 @@ impl Client {
         // Only the next segment has a use for it, and it is small.
         if let Some(receipt) = self.receipt.lock().expect("no panic while locked").as_deref() {
             request = request.header(RECEIPT_HEADER, receipt);
+        }
+        // So has the sum of what was used.
+        if let Some(usage) = *self.usage.lock().expect("no panic while locked") {
+            request = request.header(USAGE_HEADER, to_json(&usage).as_ref());
         }
         if authorized {
             request = request.bearer_auth(self.token.expose());

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::activity::Activity;
 use crate::agent::{Agent, Ending};
 use crate::output::Output;
 use crate::variables::Variables;
@@ -88,7 +89,7 @@ pub(crate) async fn run(agent: &Agent, spec: Spec<'_>) -> Result<Finished, Endin
     agent.recorder.record(started).await;
 
     let output = Arc::new(Mutex::new(Output::new(number, agent.recorder.clone(), agent.client.clone())));
-    let mut readers = Readers::default();
+    let mut readers = Readers::of(agent);
     readers.start(Stream::Stdout, child.stdout.take(), &output);
     readers.start(Stream::Stderr, child.stderr.take(), &output);
 
@@ -171,7 +172,7 @@ impl How {
     }
 }
 
-fn span(duration: Duration) -> String {
+pub(crate) fn span(duration: Duration) -> String {
     match duration.as_secs() {
         seconds if seconds >= 120 && seconds % 60 == 0 => format!("{} minutes", seconds / 60),
         seconds => format!("{seconds} s"),
@@ -210,14 +211,18 @@ async fn or_never(longest: Option<Duration>) {
 }
 
 /// The tasks that read a command's two streams.
-#[derive(Default)]
 struct Readers {
     tasks: JoinSet<()>,
     /// How many are at work on what they read, rather than waiting for more.
     busy: Arc<AtomicUsize>,
+    activity: Arc<Activity>,
 }
 
 impl Readers {
+    fn of(agent: &Agent) -> Self {
+        Self { tasks: JoinSet::new(), busy: Arc::default(), activity: agent.activity.clone() }
+    }
+
     fn start(
         &mut self,
         stream: Stream,
@@ -227,12 +232,13 @@ impl Readers {
         let Some(mut pipe) = pipe else { return };
         let output = output.clone();
         let busy = self.busy.clone();
+        let activity = self.activity.clone();
         self.tasks.spawn(async move {
             let mut buffer = vec![0; READ_BYTES];
             // An error on a pipe is its end.
             while let Ok(read @ 1..) = pipe.read(&mut buffer).await {
                 busy.fetch_add(1, Ordering::Relaxed);
-                output.lock().await.push(stream, &buffer[..read]).await;
+                activity.during(async { output.lock().await.push(stream, &buffer[..read]).await }).await;
                 busy.fetch_sub(1, Ordering::Relaxed);
             }
         });

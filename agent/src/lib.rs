@@ -11,6 +11,7 @@
 //! Whatever ends a run early (a cancel, the deadline, a limit, SIGTERM, a lost lease) goes through `stop`: one place that
 //! is asked to stop, and many that listen.
 
+mod activity;
 mod agent;
 mod aws_credentials;
 mod changes;
@@ -30,9 +31,12 @@ mod preflight;
 mod processes;
 mod random;
 mod recorder;
+mod restoring;
+mod saving;
 mod segments;
 mod setup;
 mod stop;
+mod usage;
 mod utf8;
 mod variables;
 mod watchdog;

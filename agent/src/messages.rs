@@ -27,6 +27,7 @@ pub(crate) async fn deliver(agent: Arc<Agent>) {
                 let text = format!("a message could not be handed to the task: {err}");
                 agent.recorder.record(Record::Notice { text }).await;
             }
+            agent.activity.sign();
             let Message { id, from, text, .. } = message;
             agent.recorder.record(Record::Message { id, from, text }).await;
         }

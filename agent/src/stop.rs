@@ -5,6 +5,7 @@ use std::time::Duration;
 use ozma_domain::failure::FailureClass;
 use ozma_domain::outcome::Outcome;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::client::CallError;
 
@@ -24,6 +25,8 @@ pub(crate) enum Stop {
 #[derive(Debug)]
 pub(crate) struct Stopper {
     reason: watch::Sender<Option<Stop>>,
+    /// Since when somebody waits for the agent to be gone, and will kill it.
+    hurry: watch::Sender<Option<Instant>>,
 }
 
 impl Stop {
@@ -35,12 +38,17 @@ impl Stop {
         }
     }
 
-    /// How long the task may take to end by itself. What breaks a limit or may be running twice gets no time at all.
+    /// How long the task may take to end by itself: some time where its own was up, and none where it breaks a limit of
+    /// the machine or may be running twice.
     pub(crate) fn grace(&self, grace: Duration) -> Duration {
+        use FailureClass as C;
         match self {
             Self::Lost(_) => Duration::ZERO,
-            Self::Failed { class: FailureClass::DeadlineReached, .. } | Self::Interrupted | Self::Cancelled => grace,
-            Self::Failed { .. } => Duration::ZERO,
+            Self::Interrupted | Self::Cancelled => grace,
+            Self::Failed { class, .. } => match class {
+                C::DeadlineReached | C::IdleTooLong | C::BudgetReached | C::SetupFailed => grace,
+                _ => Duration::ZERO,
+            },
         }
     }
 
@@ -59,10 +67,13 @@ impl Stop {
 
 impl Stopper {
     pub(crate) fn new() -> Self {
-        Self { reason: watch::Sender::new(None) }
+        Self { reason: watch::Sender::new(None), hurry: watch::Sender::new(None) }
     }
 
     pub(crate) fn request(&self, stop: Stop) {
+        if !matches!(stop, Stop::Failed { .. }) {
+            self.hurry.send_if_modified(|since| since.replace(since.unwrap_or_else(Instant::now)).is_none());
+        }
         self.reason.send_if_modified(|reason| {
             let replaces = reason.as_ref().is_none_or(|before| before.rank() < stop.rank());
             if replaces {
@@ -85,6 +96,17 @@ impl Stopper {
             }
             // The sender is `self`, so this cannot fail.
             let _ = reason.changed().await;
+        }
+    }
+
+    /// Returns once somebody outside wants the agent to end, and since when.
+    pub(crate) async fn hurried(&self) -> Instant {
+        let mut hurry = self.hurry.subscribe();
+        loop {
+            if let Some(since) = *hurry.borrow_and_update() {
+                return since;
+            }
+            let _ = hurry.changed().await;
         }
     }
 

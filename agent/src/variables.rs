@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use ozma_domain::protocol::USAGE_FILE;
+
 use crate::agent::Agent;
 use crate::aws_credentials::Endpoint;
 use crate::git;
@@ -27,6 +29,7 @@ pub(crate) fn of_task(agent: &Agent, shell: &Path) -> Variables {
         ("OZ_EXECUTION_ID", assignment.execution_id.to_string()),
         ("OZ_ATTEMPT", assignment.attempt.to_string()),
         ("OZ_HARNESS", assignment.harness.as_str().to_owned()),
+        (USAGE_FILE, workspace.usage().to_string_lossy().into_owned()),
         ("OZ_MESSAGES", workspace.messages().to_string_lossy().into_owned()),
     ];
     variables.extend(own.map(|(name, value)| (name.to_owned(), value)));

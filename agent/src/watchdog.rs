@@ -1,5 +1,6 @@
 //! Once a second: what does the task use, and is it within its limits?
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::agent::Agent;
 use crate::clock;
+use crate::command;
 use crate::disk;
 use crate::processes::{self, Usage};
 use crate::stop::Stop;
@@ -98,6 +100,38 @@ pub(crate) async fn watch_deadline(agent: Arc<Agent>) {
     }
     let message = format!("stopped at its deadline of {deadline}");
     agent.stop.request(Stop::Failed { class: FailureClass::DeadlineReached, message });
+}
+
+/// Stops the run when cloning and setting up take too long together. To be dropped when they are done.
+pub(crate) async fn watch_setup(agent: &Agent) -> Infallible {
+    let Some(seconds) = agent.assignment.setup_seconds else { return std::future::pending().await };
+    let longest = Duration::from_secs(seconds);
+    tokio::time::sleep(longest).await;
+    let longest = command::span(longest);
+    let message =
+        format!("cloning and setting up did not end within the {longest} that the run allows (setup_seconds)");
+    agent.stop.request(Stop::Failed { class: FailureClass::SetupFailed, message });
+    std::future::pending().await
+}
+
+/// Stops the run when its task has been silent for too long, see [`crate::activity`]. To be dropped when it has ended.
+pub(crate) async fn watch_idle(agent: &Agent) -> Infallible {
+    let Some(seconds) = agent.assignment.idle_seconds else { return std::future::pending().await };
+    let longest = Duration::from_secs(seconds);
+    // The task gets its whole time however long ago the set-up commands printed something.
+    agent.activity.sign();
+    loop {
+        let left = longest.saturating_sub(agent.activity.silent_for());
+        if left.is_zero() {
+            break;
+        }
+        // In steps, because silence that is held up does not count down.
+        tokio::time::sleep(left.min(BEAT)).await;
+    }
+    let longest = command::span(longest);
+    let message = format!("the task gave no sign of life for the {longest} that the run allows (idle_seconds)");
+    agent.stop.request(Stop::Failed { class: FailureClass::IdleTooLong, message });
+    std::future::pending().await
 }
 
 /// Measures the workspace, the less often the more there is to walk.

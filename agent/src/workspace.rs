@@ -1,11 +1,12 @@
 //! The folder of one execution, and where things lie in it.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, Mode, OFlags};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Workspace {
@@ -56,6 +57,11 @@ impl Workspace {
         self.root.join("messages.jsonl")
     }
 
+    /// What the task says that its models cost, one JSON object a line.
+    pub(crate) fn usage(&self) -> PathBuf {
+        self.root.join("usage.jsonl")
+    }
+
     pub(crate) fn script(&self) -> PathBuf {
         self.root.join("task.sh")
     }
@@ -63,6 +69,11 @@ impl Workspace {
     /// The configuration that git reads while cloning, in place of the user's.
     pub(crate) fn git_config(&self) -> PathBuf {
         self.root.join("gitconfig")
+    }
+
+    /// There only while it is applied.
+    pub(crate) fn patch(&self) -> PathBuf {
+        self.root.join("restored.patch")
     }
 
     /// There only while cloning.
@@ -81,4 +92,106 @@ pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = options.mode(0o600).custom_flags(flags.bits().cast_signed()).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a file")) }
+}
+
+/// What is at a path, seen without following any link on the way.
+pub(crate) enum Beneath {
+    File {
+        content: Vec<u8>,
+        executable: bool,
+    },
+    TooLarge,
+    /// A link or a folder, or nothing.
+    NoFile,
+}
+
+pub(crate) fn read_beneath(root: &Path, path: &Path, most: usize) -> io::Result<Beneath> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    let file = match open_beneath(root, path, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(err) if is_no_file(&err) => return Ok(Beneath::NoFile),
+        Err(err) => return Err(err),
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(Beneath::NoFile);
+    }
+    let mut content = Vec::new();
+    file.take(most as u64 + 1).read_to_end(&mut content)?;
+    if content.len() > most {
+        return Ok(Beneath::TooLarge);
+    }
+    Ok(Beneath::File { content, executable: metadata.permissions().mode() & 0o100 != 0 })
+}
+
+/// Writes a file and makes the folders that it needs. What is there already is replaced, links are not followed.
+pub(crate) fn write_beneath(root: &Path, path: &Path, content: &[u8], executable: bool) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NONBLOCK;
+    let mode = Mode::from_raw_mode(if executable { 0o755 } else { 0o644 });
+    let mut file = open_beneath(root, path, flags, mode)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a file"));
+    }
+    rustix::fs::fchmod(&file, mode)?;
+    file.write_all(content)
+}
+
+fn is_no_file(err: &io::Error) -> bool {
+    use rustix::io::Errno as E;
+    let errno = err.raw_os_error().map(E::from_raw_os_error);
+    matches!(errno, Some(E::NOENT | E::LOOP | E::NOTDIR | E::ISDIR | E::NXIO))
+}
+
+/// Folder by folder, each opened as what it is.
+fn open_beneath(root: &Path, path: &Path, flags: OFlags, mode: Mode) -> io::Result<File> {
+    let common = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = OFlags::RDONLY | OFlags::DIRECTORY | common;
+    let mut at: OwnedFd = rustix::fs::openat(CWD, root, folder, Mode::empty())?;
+    let mut names = path.components().peekable();
+    while let Some(name) = names.next() {
+        let Component::Normal(name) = name else { return Err(io::Error::other("not a path below the workspace")) };
+        if names.peek().is_none() {
+            return Ok(File::from(rustix::fs::openat(&at, name, flags | common, mode)?));
+        }
+        if flags.contains(OFlags::CREATE)
+            && let Err(err) = rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o755))
+            && err != rustix::io::Errno::EXIST
+        {
+            return Err(err.into());
+        }
+        at = rustix::fs::openat(&at, name, folder, Mode::empty())?;
+    }
+    Err(io::Error::other("no path"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_link_leads_out_of_a_folder() {
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (root, link) = (folder.path(), std::os::unix::fs::symlink::<&Path, PathBuf>);
+        std::fs::write(outside.path().join("file"), "theirs").unwrap();
+        link(outside.path(), root.join("folder")).unwrap();
+        link(&outside.path().join("file"), root.join("file")).unwrap();
+        for path in ["file", "folder/file", "folder", "absent", "absent/file"] {
+            assert!(matches!(read_beneath(root, Path::new(path), 10), Ok(Beneath::NoFile)), "{path}");
+        }
+        for path in ["file", "folder/file", "folder/new", "../x", "/x", "", "."] {
+            assert!(write_beneath(root, Path::new(path), b"ours", false).is_err(), "{path}");
+            assert!(
+                read_beneath(root, Path::new(path), 10).is_ok_and(|read| matches!(read, Beneath::NoFile))
+                    || path.len() < 5
+            );
+        }
+        assert_eq!(std::fs::read_to_string(outside.path().join("file")).unwrap(), "theirs");
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 1);
+
+        write_beneath(root, Path::new("a/b/c"), b"ours, and long", true).unwrap();
+        write_beneath(root, Path::new("a/b/c"), b"ours", true).unwrap();
+        let read = read_beneath(root, Path::new("a/b/c"), 4).unwrap();
+        assert!(matches!(read, Beneath::File { content, executable: true } if content == b"ours"));
+        assert!(matches!(read_beneath(root, Path::new("a/b/c"), 3), Ok(Beneath::TooLarge)));
+    }
 }

@@ -3,28 +3,25 @@
 #![expect(clippy::disallowed_methods, reason = "tests read the clock and their own environment")]
 
 mod control;
+mod saved;
+mod story;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use ozma_agent::AgentConfig;
 use ozma_domain::failure::FailureClass;
 use ozma_domain::harness::HarnessKind;
-use ozma_domain::id::{ExecutionId, RunId};
 use ozma_domain::outcome::Outcome;
-use ozma_domain::plan::Size;
-use ozma_domain::protocol::{Assignment, Message, Reply, Report};
+use ozma_domain::protocol::{Message, Reply, Usage};
 use ozma_domain::repository::Repository;
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use sha2::{Digest as _, Sha256};
-use tokio::process::{Child, Command};
 
-use control::{Control, Trouble};
-
-const SECRET: &str = "hunter22-of-the-forest";
+use control::Trouble;
+use story::{SECRET, Story, Transport, repository};
 
 /// Not a test: the agent's process, started by the tests with this very binary.
 #[test]
@@ -41,207 +38,6 @@ fn agent_process() {
     let code = [0, 1, 2].into_iter().find(|code| ended == ExitCode::from(*code)).unwrap();
     #[expect(clippy::disallowed_methods, reason = "the test harness would exit with 0")]
     std::process::exit(i32::from(code));
-}
-
-/// What goes wrong, given a call and how often it was made.
-type Plan = Box<dyn FnMut(&str, usize) -> Trouble + Send>;
-
-/// An agent that is to be.
-struct Story {
-    folder: tempfile::TempDir,
-    assignment: Assignment,
-    plan: Plan,
-    processes: u64,
-    setup: Duration,
-    path: String,
-    transport: Transport,
-}
-
-enum Transport {
-    Unix,
-    Tcp,
-}
-
-/// An agent at work.
-struct Running {
-    folder: tempfile::TempDir,
-    control: Control,
-    child: Child,
-}
-
-/// An agent that was.
-struct Told {
-    /// Holds the workspace.
-    folder: tempfile::TempDir,
-    control: Control,
-    exit_code: i32,
-}
-
-impl Story {
-    fn of(task: &str) -> Self {
-        let run_id = RunId::new(1, [7; 10]);
-        let assignment = Assignment {
-            run_id,
-            execution_id: ExecutionId::new(run_id, 1),
-            attempt: 1,
-            team: "local".parse().unwrap(),
-            prompt: task.to_owned(),
-            harness: HarnessKind::Shell,
-            notices: Vec::new(),
-            repositories: Vec::new(),
-            setup_commands: Vec::new(),
-            variables: BTreeMap::new(),
-            secrets: BTreeMap::from([("SECRET".to_owned(), SECRET.to_owned())]),
-            size: Size { vcpus: 2, memory_mib: 4096, disk_mib: 4096 },
-            deadline_at: Timestamp::now() + SignedDuration::from_secs(300),
-            heartbeat_seconds: 15,
-            lease_seconds: 60,
-            watched: true,
-            aws_role: false,
-        };
-        let folder = tempfile::tempdir().unwrap();
-        Self {
-            folder,
-            assignment,
-            plan: Box::new(|_, _| Trouble::None),
-            processes: 1000,
-            setup: Duration::from_secs(60),
-            path: std::env::var("PATH").unwrap(),
-            transport: Transport::Unix,
-        }
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut Assignment)) -> Self {
-        change(&mut self.assignment);
-        self
-    }
-
-    fn troubled(mut self, plan: impl FnMut(&str, usize) -> Trouble + Send + 'static) -> Self {
-        self.plan = Box::new(plan);
-        self
-    }
-
-    fn repository(self, path: &Path, reference: Option<&str>) -> Self {
-        let url = format!("file://{}", path.display()).parse().unwrap();
-        let reference = reference.map(|text| text.parse().unwrap());
-        self.with(|assignment| assignment.repositories.push(Repository { url, reference }))
-    }
-
-    fn begin(self) -> Running {
-        let workspace = self.folder.path().join("workspace");
-        let execution = self.assignment.execution_id.to_string();
-        let control = Control::new(self.folder.path(), self.assignment, self.plan);
-        let control_url = match self.transport {
-            Transport::Unix => format!("unix:{}", control.socket.display()),
-            Transport::Tcp => format!("http://{}", control.address),
-        };
-        let mut agent = Command::new(std::env::current_exe().unwrap());
-        agent.args(["--exact", "agent_process", "--nocapture"]).env_clear().kill_on_drop(true);
-        agent.stdin(Stdio::null()).stdout(Stdio::null());
-        let variables = [
-            ("PATH", self.path),
-            ("HOST_ONLY", "must not be seen".to_owned()),
-            ("OZ_CONTROL_URL", control_url),
-            ("OZ_EXECUTION_ID", execution),
-            ("OZ_CLAIM_TOKEN", "ozc_claim".to_owned()),
-            ("OZ_WORKSPACE", workspace.display().to_string()),
-            ("OZ_ISOLATION", "process".to_owned()),
-            ("OZ_TEST_GRACE_MS", "1000".to_owned()),
-            ("OZ_TEST_PROCESSES", self.processes.to_string()),
-            ("OZ_TEST_SETUP_MS", self.setup.as_millis().to_string()),
-        ];
-        let child = agent.envs(variables).spawn().unwrap();
-        Running { folder: self.folder, control, child }
-    }
-
-    async fn told(self) -> Told {
-        self.begin().told().await
-    }
-}
-
-impl Running {
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
-    /// The report alone, of an agent whose trail does not end as it should.
-    async fn report(mut self) -> Report {
-        self.child.wait().await.unwrap();
-        self.control.report().expect("there is a report")
-    }
-
-    async fn told(mut self) -> Told {
-        let limit = Duration::from_secs(120);
-        let status = tokio::time::timeout(limit, self.child.wait()).await.expect("the agent ends").unwrap();
-        let told = Told { folder: self.folder, control: self.control, exit_code: status.code().unwrap() };
-        // Whatever the story, these hold.
-        assert!(!told.control.was_told(SECRET), "the secret has left");
-        if let Some(report) = told.control.report() {
-            assert_eq!(told.exit_code, 0);
-            assert_eq!(report.last_segment, told.control.last_segment());
-            let ended = told.control.events().pop().unwrap();
-            assert_eq!(ended["type"], "ended");
-            assert_eq!(serde_json::from_value::<Outcome>(ended).unwrap(), report.outcome);
-        }
-        told
-    }
-}
-
-impl Told {
-    fn outcome(&self) -> Outcome {
-        self.control.report().expect("there is a report").outcome
-    }
-
-    #[track_caller]
-    fn succeeded(&self, summary: &str) {
-        assert_eq!(self.outcome(), Outcome::Succeeded { summary: summary.to_owned() });
-    }
-
-    #[track_caller]
-    fn failed(&self, expected: FailureClass, words: &str) {
-        match self.outcome() {
-            Outcome::Failed { class, message } => {
-                assert_eq!(class, expected, "{message}");
-                assert!(message.contains(words), "{message}");
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn output(&self) -> String {
-        self.control.texts("output", "text").concat()
-    }
-
-    fn workspace(&self) -> PathBuf {
-        self.folder.path().join("workspace")
-    }
-
-    /// No process works in the workspace any more.
-    #[track_caller]
-    fn nobody_left(&self) {
-        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            if let Ok(cwd) = std::fs::read_link(entry.path().join("cwd")) {
-                assert!(!cwd.starts_with(self.folder.path()), "{} is still there", entry.path().display());
-            }
-        }
-    }
-}
-
-/// A repository with the branches `main` and `dev`. Returns the commit that `main` began with.
-fn repository(path: &Path) -> String {
-    let script = r#"
-        git init -q -b main "$1"; cd "$1"
-        git config user.name t; git config user.email t@example.com
-        echo one > file; git add .; git commit -qm one
-        git checkout -qb dev; echo dev > file; git commit -qam dev
-        git checkout -q main; echo two > file; git commit -qam two
-        git rev-parse main~1
-    "#;
-    let mut bash = std::process::Command::new("bash");
-    let output = bash.args(["-ec", script, "-"]).arg(path).env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 #[tokio::test]
@@ -282,7 +78,7 @@ async fn a_task_sees_its_own_variables_and_nothing_of_the_hosts() {
         lines[0].trim(),
         "GH_PROMPT_DISABLED GIT_CONFIG_COUNT GIT_CONFIG_KEY_0 GIT_CONFIG_KEY_1 GIT_CONFIG_VALUE_0 GIT_CONFIG_VALUE_1 \
          GIT_TERMINAL_PROMPT GREETING HOME IS_SANDBOX LANG LOGNAME OZ_ATTEMPT OZ_EXECUTION_ID OZ_HARNESS OZ_MESSAGES \
-         OZ_RUN_ID PATH PWD SECRET SHELL SHLVL TERM TMPDIR TRACEPARENT USER"
+         OZ_RUN_ID OZ_USAGE_FILE PATH PWD SECRET SHELL SHLVL TERM TMPDIR TRACEPARENT USER"
     );
     assert_eq!(lines[1], "1 hi 1");
     assert_eq!(Path::new(lines[2]), told.workspace().join("work"));
@@ -462,6 +258,51 @@ async fn sigterm_after_a_cancel_is_a_cancel() {
 }
 
 #[tokio::test]
+async fn a_task_that_costs_too_much_ends_as_at_a_deadline() {
+    let running = Story::of("trap 'echo last words; exit 0' TERM; echo ready; while :; do sleep 0.05; done").begin();
+    running.control.output_holds("ready").await;
+    let over_budget = Some("the run has cost $5.00 of the $5.00 that it may".to_owned());
+    running.control.reply_with(Reply { over_budget, ..Reply::default() });
+    let told = running.told().await;
+    told.failed(FailureClass::BudgetReached, "the run has cost $5.00 of the $5.00 that it may");
+    assert!(told.output().ends_with("last words\n"), "{}", told.output());
+}
+
+#[tokio::test]
+async fn what_models_cost_is_summed_and_told() {
+    let task = r#"test -e "$OZ_USAGE_FILE" && cd "$(dirname "$OZ_USAGE_FILE")" || exit 1
+        for i in {1..3000}; do echo '{"tokens": 1200, "usd": 0.018}'; done >> usage.jsonl
+        for i in {1..300}; do echo '{"tokens": -1}'; done >> usage.jsonl
+        printf '{"usd": 0.5}' >> usage.jsonl"#;
+    let told = Story::of(task)
+        .with(|assignment| {
+            assignment.setup_commands.push("echo '{\"tokens\": 7, \"model\": \"x\"}' >> $OZ_USAGE_FILE".to_owned());
+        })
+        .told()
+        .await;
+    told.succeeded("");
+    assert_eq!(told.control.usage(), Some(Usage { tokens: 3_600_007, micro_usd: 54_500_000 }));
+    let notice = r#"a line of the file OZ_USAGE_FILE is not counted: each is to be a JSON object such as {"tokens": 1200, "usd": 0.018}"#;
+    assert_eq!(told.control.texts("notice", "text"), [notice]);
+    assert_eq!(Story::of("true").told().await.control.usage(), None);
+}
+
+#[tokio::test]
+async fn a_task_without_a_sign_of_life_is_ended() {
+    let idle = |task: &str| Story::of(task).with(|assignment| assignment.idle_seconds = Some(3));
+    let told =
+        idle("trap 'echo last words; exit 0' TERM; sleep 2; echo one; while :; do sleep 0.05; done").told().await;
+    told.failed(FailureClass::IdleTooLong, "the task gave no sign of life for the 3 s that the run allows");
+    assert!(told.output().ends_with("last words\n"), "{}", told.output());
+    told.nobody_left();
+
+    let signs = "for i in {1..5}; do sleep 1; echo '{\"tokens\": 1}' >> $OZ_USAGE_FILE; done; sleep 1; echo alive";
+    // Whatever set-up commands do, they have a limit of their own.
+    let story = idle(signs).with(|assignment| assignment.setup_commands.push("sleep 4".to_owned()));
+    story.told().await.succeeded("alive");
+}
+
+#[tokio::test]
 async fn a_message_reaches_the_task() {
     let running = Story::of("echo ready; until [ -s \"$OZ_MESSAGES\" ]; do sleep 0.05; done; cat \"$OZ_MESSAGES\"")
         .with(|assignment| assignment.heartbeat_seconds = 1)
@@ -567,6 +408,24 @@ async fn a_set_up_command_has_its_time_and_may_leave_a_service() {
         .await;
     told.succeeded("alive");
     told.nobody_left();
+}
+
+#[tokio::test]
+async fn cloning_and_setting_up_have_their_time_together() {
+    let folder = tempfile::tempdir().unwrap();
+    repository(&folder.path().join("web"));
+    let story = |seconds| {
+        let story = Story::of("echo worked").repository(&folder.path().join("web"), None);
+        story.with(|assignment| {
+            assignment.setup_commands = vec!["sleep 1.5".to_owned(); 2];
+            assignment.setup_seconds = Some(seconds);
+        })
+    };
+    let told = story(2).told().await;
+    told.failed(FailureClass::SetupFailed, "did not end within the 2 s that the run allows (setup_seconds)");
+    assert!(!told.control.started());
+    told.nobody_left();
+    story(60).told().await.succeeded("worked");
 }
 
 #[tokio::test]

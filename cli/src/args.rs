@@ -8,7 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::commands::{agents, audit, automation, completions, environment, run, secret, up};
+use crate::commands::{agents, audit, automation, completions, environment, run, secret, team, up};
 use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
@@ -57,6 +57,12 @@ pub(crate) enum Command {
     /// Manage secrets: written and listed, never read back
     #[command(subcommand)]
     Secret(secret::SecretCommand),
+    /// Look after the team: caps, rates, weights, budget; pause and resume it
+    Team(team::TeamArgs),
+    /// Stop everything: nothing starts until `oz resume`
+    Stop(team::StopArgs),
+    /// Let everything go on
+    Resume,
     /// Show the team, its plan and the key in use
     Whoami,
     /// Print a completion script for a shell
@@ -197,6 +203,12 @@ mod tests {
         check("oz secret create NPM_TOKEN", true);
         check("oz secret create 1PASSWORD", false);
         check("oz secret create NPM_TOKEN hunter2", false);
+        check("oz run --task true --key acme/web --if-busy skip --start-after 2h --priority -3", true);
+        check("oz run --task true --if-busy skip", false);
+        check("oz team", true);
+        check("oz team set --queued-runs 5 --budget-usd 1.5", true);
+        check("oz stop --kill", true);
+        check("oz resume", true);
         check("oz completions bash", true);
     }
 

@@ -1,19 +1,22 @@
 //! The public API as the command calls it: time limits, retries of what may be repeated, problems as errors.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
 use ozma_api::wire::{
     AuditIndex, Automation, AutomationConfig, AutomationList, CreateRunRequest, Deleted, Environment,
-    EnvironmentConfig, EnvironmentList, Health, Problem, PutSecretRequest, RunCreated, RunItem, RunList, SecretItem,
-    SecretList, Transcript, Whoami,
+    EnvironmentConfig, EnvironmentList, FollowupRequest, HandoffAttachments, Health, Problem, PutSecretRequest,
+    RunCreated, RunItem, RunList, SecretItem, SecretList, StopRequest, StopResult, Team, TeamSettings, Transcript,
+    Whoami,
 };
 use ozma_domain::error_code::ErrorCode;
 use ozma_domain::id::{AutomationId, EnvironmentId, RunId, SecretName};
 use ozma_domain::state::RunState;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -159,8 +162,25 @@ impl Client {
     }
 
     /// A run that is just being prepared answers with a conflict for a moment: the request is repeated for a while.
-    pub(crate) async fn cancel(&self, run: RunId) -> Result<(), ClientError> {
-        let call = || Call { method: Method::POST, ..self.get(&["runs", &run.to_string(), "cancel"], &[]) };
+    /// With `cascade`, the runs below it as well.
+    pub(crate) async fn cancel(&self, run: RunId, cascade: bool) -> Result<(), ClientError> {
+        let query = [("cascade", "true".to_owned())];
+        let query = if cascade { &query[..] } else { &[] };
+        let path = ["runs", &run.to_string(), "cancel"];
+        self.through_conflicts(|| Call { method: Method::POST, ..self.get(&path, query) }).await
+    }
+
+    /// Not repeated when its answer is lost: the run would be told twice. A run whose end is still being recorded answers
+    /// with a conflict for a moment.
+    pub(crate) async fn follow_up(&self, run: RunId, message: &str) -> Result<(), ClientError> {
+        let body = json(&FollowupRequest { message: Some(message.to_owned()), mode: None });
+        let path = ["runs", &run.to_string(), "followups"];
+        let call =
+            || Call { method: Method::POST, body: Some(body.clone()), repeatable: false, ..self.get(&path, &[]) };
+        self.through_conflicts(call).await
+    }
+
+    async fn through_conflicts(&self, call: impl Fn() -> Call) -> Result<(), ClientError> {
         for _ in 0..20 {
             match self.read::<Value>(call()).await {
                 Err(ClientError::Refused(problem)) if problem.code() == Some(ErrorCode::Conflict) => {
@@ -183,6 +203,15 @@ impl Client {
         query.extend(after.map(|after| ("after", after.to_owned())));
         let call = self.get(&["runs", &run.to_string(), "events"], &query);
         self.read(Call { timeout: wait + ANSWER, ..call }).await
+    }
+
+    pub(crate) async fn attachments(&self, run: RunId) -> Result<HandoffAttachments, ClientError> {
+        self.read(self.get(&["runs", &run.to_string(), "handoff", "attachments"], &[])).await
+    }
+
+    /// The content of an artifact.
+    pub(crate) async fn artifact(&self, uid: &str) -> Result<Vec<u8>, ClientError> {
+        self.send(self.get(&["artifacts", uid, "download"], &[])).await
     }
 
     pub(crate) async fn audit(&self, run: RunId) -> Result<AuditIndex, ClientError> {
@@ -254,6 +283,29 @@ impl Client {
 
     pub(crate) async fn delete_automation(&self, id: &AutomationId) -> Result<Deleted, ClientError> {
         self.read(Call { method: Method::DELETE, ..self.get_at(&["automations", id.as_str()], &[]) }).await
+    }
+
+    pub(crate) async fn team(&self) -> Result<Team, ClientError> {
+        self.read(self.get_at(&["team"], &[])).await
+    }
+
+    pub(crate) async fn set_team(&self, settings: &TeamSettings) -> Result<Team, ClientError> {
+        let call = self.get_at(&["team", "settings"], &[]);
+        self.read(Call { method: Method::PUT, body: Some(json(settings)), ..call }).await
+    }
+
+    /// `pause` or `resume`.
+    pub(crate) async fn change_team(&self, how: &str) -> Result<Team, ClientError> {
+        self.read(Call { method: Method::POST, ..self.get_at(&["team", how], &[]) }).await
+    }
+
+    pub(crate) async fn stop(&self, mode: &str) -> Result<StopResult, ClientError> {
+        let body = json(&StopRequest { mode: Some(mode.to_owned()) });
+        self.read(Call { method: Method::POST, body: Some(body), ..self.get_at(&["stop"], &[]) }).await
+    }
+
+    pub(crate) async fn resume(&self) -> Result<StopResult, ClientError> {
+        self.read(Call { method: Method::POST, ..self.get_at(&["resume"], &[]) }).await
     }
 
     pub(crate) async fn secrets(&self) -> Result<SecretList, ClientError> {
@@ -329,6 +381,8 @@ impl Client {
 
     async fn send_once(&self, call: &Call) -> Result<Answer, reqwest::Error> {
         let mut request = self.http.request(call.method.clone(), call.url.clone()).timeout(call.timeout);
+        // What is large is stored so, and behind a Lambda it fits no answer otherwise.
+        request = request.header(ACCEPT_ENCODING, "gzip");
         if let Some(key) = self.key.as_ref().filter(|_| !call.keyless) {
             request = request.bearer_auth(key.expose_secret());
         }
@@ -345,6 +399,12 @@ impl Client {
             body.extend_from_slice(&chunk);
             if body.len() > ANSWER_BYTES {
                 break;
+            }
+        }
+        if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding == "gzip") {
+            let mut plain = Vec::new();
+            if MultiGzDecoder::new(&*body).take(ANSWER_BYTES as u64).read_to_end(&mut plain).is_ok() {
+                body = plain;
             }
         }
         Ok(Answer { status, headers, body })

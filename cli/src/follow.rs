@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ozma_api::wire::QueuePlace;
 use ozma_domain::audit::Event;
 use ozma_domain::id::RunId;
 use ozma_domain::limits;
@@ -27,14 +28,14 @@ pub(crate) struct Follow<'a> {
     client: &'a Client,
     run: RunId,
     cursor: Option<String>,
-    queue_place: Option<(u64, bool)>,
+    queue: Option<QueuePlace>,
     away_since: Option<Instant>,
     pub(crate) narrator: Narrator,
 }
 
 impl<'a> Follow<'a> {
     pub(crate) fn new(client: &'a Client, run: RunId) -> Self {
-        Self { client, run, cursor: None, queue_place: None, away_since: None, narrator: Narrator::default() }
+        Self { client, run, cursor: None, queue: None, away_since: None, narrator: Narrator::default() }
     }
 
     /// Shows everything up to the end.
@@ -105,10 +106,12 @@ impl<'a> Follow<'a> {
     }
 
     async fn show_place(&mut self, view: &mut View) -> Result<(), Failure> {
-        let place = self.client.run(self.run).await?.queue.map(|queue| (queue.position, queue.at_least));
-        if let Some((position, at_least)) = place.filter(|place| Some(*place) != self.queue_place) {
-            view.queued(position, at_least);
-            self.queue_place = place;
+        let queue = self.client.run(self.run).await?.queue;
+        // An estimate moves all the time; what is told is where it stands and why.
+        let told = |queue: &QueuePlace| (queue.position, queue.reason.clone());
+        if let Some(queue) = queue.filter(|queue| self.queue.as_ref().map(told) != Some(told(queue))) {
+            view.queued(&queue);
+            self.queue = Some(queue);
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ mod follow;
 mod interrupt;
 mod output;
 mod repo;
+mod scheduling;
 mod task;
 mod transcript;
 mod values;

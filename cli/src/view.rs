@@ -7,9 +7,10 @@ use std::io::{IsTerminal, stderr, stdout};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ozma_api::wire::RunItem;
+use ozma_api::wire::{QueuePlace, RunItem};
 use ozma_domain::run::Isolation;
 use ozma_domain::state::RunState;
+use ozma_domain::text::printable;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -114,9 +115,13 @@ impl View {
         Ok(())
     }
 
-    /// How many are ahead.
-    pub(crate) fn queued(&mut self, position: u64, at_least: bool) {
-        let place = format!("queued, number {position}{} in line", if at_least { " or later" } else { "" });
+    /// Why it waits.
+    pub(crate) fn queued(&mut self, queue: &QueuePlace) {
+        let starts = estimate(queue).map(|starts| format!(", starts {starts}")).unwrap_or_default();
+        let mut place = format!("queued, {}{starts}", place(queue));
+        if !queue.reason.is_empty() {
+            place += &format!(": {}", printable(queue.reason.as_bytes()));
+        }
         match &mut self.mode {
             Mode::Terminal(terminal) => terminal.spinner.set_message(place),
             Mode::Lines => output::note(place),
@@ -296,6 +301,18 @@ pub(crate) fn cost(run: &RunItem) -> Option<String> {
             Some(format!("{} (on Fargate about {})", values::usd(paid.unwrap_or(0.0)), values::usd(fargate)))
         }
     }
+}
+
+/// Where a run stands in its queue.
+pub(crate) fn place(queue: &QueuePlace) -> String {
+    format!("number {}{} in line", queue.position, if queue.at_least { " or later" } else { "" })
+}
+
+/// When it will start, as far as can be told.
+pub(crate) fn estimate(queue: &QueuePlace) -> Option<String> {
+    let at = queue.estimated_start_at?;
+    let wait = values::between(output::now(), at);
+    Some(if wait.as_secs() == 0 { "any moment".to_owned() } else { format!("in about {}", values::took(wait)) })
 }
 
 #[cfg(test)]

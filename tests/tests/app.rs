@@ -11,7 +11,7 @@ use ozma_app::ports::{Launched, PortError};
 use ozma_app::settle::{Settled, container_gone};
 use ozma_app::sweep::{Repairs, sweep};
 use ozma_app::transcript::{Cursor, transcript};
-use ozma_app::{audit, environments};
+use ozma_app::{audit, environments, teams};
 use ozma_domain::audit::verify::{StoredSegment, verify};
 use ozma_domain::environment::EnvironmentConfig;
 use ozma_domain::failure::FailureClass;
@@ -128,13 +128,13 @@ async fn drains_at_the_same_time_start_nothing_twice() {
 async fn a_queue_entry_that_was_left_over_starts_nothing_and_takes_no_later_one_along() {
     let world = World::new("free").await;
     let store = &world.app.store;
-    let head = async || store.queue_head(&world.team, world.now(), 10).await.unwrap();
+    let head = async || store.queue_head(&world.team, 10).await.unwrap();
     let run = world.accept("true").await;
     let [entry] = head().await.try_into().unwrap();
     // Whoever took the slot died before the entry was away.
     let queued = world.run(run).await;
     let pending = queued.dispatched(0, world.now(), 60, 600).unwrap();
-    assert_eq!(store.take_slot(&queued, &pending, 0).await.unwrap(), Written::Now);
+    assert_eq!(store.take_slot(&queued, &pending, 0, None).await.unwrap(), Written::Now);
     assert_eq!(head().await, std::slice::from_ref(&entry));
     // The run waits again for its time, which the old entry does not know.
     let execution = world.agent(run).await.execution;
@@ -143,9 +143,15 @@ async fn a_queue_entry_that_was_left_over_starts_nothing_and_takes_no_later_one_
     assert_eq!(head().await, []);
     // Who still holds the old entry does not take the new one away.
     world.clock.forward(seconds(1));
+    let alarms = store.due_alarms(&world.team, world.now(), 10).await.unwrap();
+    assert_eq!(alarms.iter().map(|alarm| alarm.run_id).collect::<Vec<_>>(), [run]);
+    // It comes back to the queue while its team is paused.
+    teams::pause(&world.app, &world.team, "me").await.unwrap();
+    assert_eq!(world.drain().await, 0);
     let [again] = head().await.try_into().unwrap();
     store.drop_queue_entry(&world.team, &entry).await.unwrap();
     assert_eq!(head().await, [again]);
+    teams::resume(&world.app, &world.team).await.unwrap();
     assert_eq!(world.drain().await, 1);
 }
 
@@ -169,10 +175,7 @@ async fn a_smaller_plan_starts_nothing_until_there_is_room() {
 #[tokio::test]
 async fn a_claim_works_for_one_agent_alone() {
     let world = World::new("free").await;
-    let run = world.accept("true").await;
-    world.drain().await;
-    let agent = world.agent(run).await;
-    agent.claim(&world).await.map(drop).unwrap();
+    let (run, agent) = world.claimed().await;
     agent.claim(&world).await.map(drop).expect("the same agent missed the answer");
     let thief = AgentDouble { token: AgentDouble::new(ozma_domain::id::ExecutionId::new(run, 7)).token, ..agent };
     assert!(matches!(thief.claim(&world).await, Err(ExecutionError::Stale(_))));
@@ -182,10 +185,7 @@ async fn a_claim_works_for_one_agent_alone() {
 #[tokio::test]
 async fn a_receipt_continues_the_chain_and_a_false_one_is_not_believed() {
     let world = World::new("free").await;
-    let run = world.accept("true").await;
-    world.drain().await;
-    let agent = world.agent(run).await;
-    agent.claim(&world).await.map(drop).unwrap();
+    let (run, agent) = world.claimed().await;
     let first = agent.segment(&world, 1, NOTICE).await.unwrap().receipt.expect("a receipt");
     let again = agent.segment(&world, 1, NOTICE).await.unwrap().receipt;
     assert_eq!(again.as_ref(), Some(&first), "the same again has the same receipt");
@@ -206,10 +206,7 @@ async fn a_receipt_continues_the_chain_and_a_false_one_is_not_believed() {
 #[tokio::test]
 async fn segments_are_stored_once_and_in_order() {
     let world = World::new("free").await;
-    let run = world.accept("true").await;
-    world.drain().await;
-    let agent = world.agent(run).await;
-    agent.claim(&world).await.map(drop).unwrap();
+    let (_, agent) = world.claimed().await;
     let out_of_order = agent.segment(&world, 2, NOTICE).await;
     assert!(matches!(out_of_order, Err(ExecutionError::OutOfOrder { expected: 1, found: 2 })));
     agent.segment(&world, 1, NOTICE).await.unwrap();
@@ -226,10 +223,7 @@ async fn segments_are_stored_once_and_in_order() {
 #[tokio::test]
 async fn what_arrives_after_the_last_word_is_no_part_of_the_trail() {
     let world = World::new("free").await;
-    let run = world.accept("true").await;
-    world.drain().await;
-    let agent = world.agent(run).await;
-    agent.claim(&world).await.map(drop).unwrap();
+    let (run, agent) = world.claimed().await;
     agent.segment(&world, 1, NOTICE).await.unwrap();
     agent.finish(&world, 1).await.unwrap();
     assert!(matches!(agent.segment(&world, 2, NOTICE).await, Err(ExecutionError::Stale(_))));
@@ -248,10 +242,7 @@ async fn what_arrives_after_the_last_word_is_no_part_of_the_trail() {
 #[tokio::test]
 async fn events_that_swell_are_refused() {
     let world = World::new("free").await;
-    let run = world.accept("true").await;
-    world.drain().await;
-    let agent = world.agent(run).await;
-    agent.claim(&world).await.map(drop).unwrap();
+    let (_, agent) = world.claimed().await;
     let refused = agent.segment(&world, 1, &"{}\n".repeat(1_000_000)).await;
     assert!(matches!(refused, Err(ExecutionError::TooLarge { .. })), "{refused:?}");
     agent.segment(&world, 1, NOTICE).await.unwrap();
@@ -271,7 +262,10 @@ async fn secrets_are_masked_on_arrival_too() {
     assert_eq!(agent.claim(&world).await.ok().unwrap().secrets["TOKEN"], "hunter22");
     agent.segment(&world, 1, "{\"type\":\"notice\",\"text\":\"it is hunter22\"}\n").await.unwrap();
     let summary = "the token is hunter22".to_owned();
-    agent.report(&world, &Report { outcome: Outcome::Succeeded { summary }, last_segment: 1 }).await.unwrap();
+    agent
+        .report(&world, &Report { outcome: Outcome::Succeeded { summary }, last_segment: 1, usage: None })
+        .await
+        .unwrap();
     let object = audit::segment(&world.app, &world.team, agent.execution, 1).await.unwrap();
     let mut lines = String::new();
     std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&*object.bytes), &mut lines).unwrap();
@@ -353,22 +347,16 @@ async fn cancel_works_in_every_state_and_once() {
     check(run, "PENDING").await;
     assert!(matches!(world.agent(run).await.claim(&world).await, Err(ExecutionError::Stale(_))));
 
-    let run = world.accept("true").await;
-    world.drain().await;
-    let agent = world.agent(run).await;
-    agent.claim(&world).await.map(drop).unwrap();
+    let (run, _) = world.claimed().await;
     check(run, "CLAIMED").await;
 
-    let run = world.accept("true").await;
-    world.drain().await;
-    let agent = world.agent(run).await;
-    agent.claim(&world).await.map(drop).unwrap();
+    let (run, agent) = world.claimed().await;
     agent.start(&world).await.unwrap();
     check(run, "INPROGRESS").await;
     // The tail is taken, the agent is told, and the slot is free only when it is gone.
     assert!(agent.segment(&world, 1, NOTICE).await.unwrap().cancelled);
     assert_eq!(world.run(run).await.held_slot(), Some(2));
-    agent.report(&world, &Report { outcome: Outcome::Cancelled, last_segment: 1 }).await.unwrap();
+    agent.report(&world, &Report { outcome: Outcome::Cancelled, last_segment: 1, usage: None }).await.unwrap();
     assert_eq!(world.run(run).await.held_slot(), None);
     assert_eq!(world.launcher.stops().len(), 3);
     world.pump().await;
@@ -438,10 +426,7 @@ async fn the_sweep_finds_what_was_left_behind() {
 #[tokio::test]
 async fn no_agent_is_lost_because_nobody_listened() {
     let world = World::new("free").await;
-    let run = world.accept("true").await;
-    world.drain().await;
-    let agent = world.agent(run).await;
-    agent.claim(&world).await.map(drop).unwrap();
+    let (_, agent) = world.claimed().await;
     // The control plane was away for longer than the lease, and listens again.
     world.clock.forward(seconds(300));
     let awake_since = world.now();
@@ -460,7 +445,7 @@ async fn a_cancelled_run_keeps_its_slot_while_its_launch_may_be_on_its_way() {
     let run = world.accept("true").await;
     let queued = world.run(run).await;
     let pending = queued.dispatched(0, world.now(), 60, 600).unwrap();
-    assert_eq!(world.app.store.take_slot(&queued, &pending, 0).await.unwrap(), Written::Now);
+    assert_eq!(world.app.store.take_slot(&queued, &pending, 0, None).await.unwrap(), Written::Now);
     cancel(&world.app, &world.team, run, "me").await.unwrap();
     assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap(), Repairs::default());
     assert_eq!(world.app.store.taken_slots(&world.team).await.unwrap().len(), 1);
@@ -596,7 +581,7 @@ async fn a_failure_of_the_task_is_final() {
     agent.claim(&world).await.map(drop).unwrap();
     agent.start(&world).await.unwrap();
     let outcome = Outcome::failed(FailureClass::TaskFailed, "exit code 1");
-    agent.report(&world, &Report { outcome, last_segment: 0 }).await.unwrap();
+    agent.report(&world, &Report { outcome, last_segment: 0, usage: None }).await.unwrap();
     let row = world.run(run).await;
     assert_eq!((row.state.as_str(), row.status.unwrap().message.as_str()), ("FAILED", "exit code 1"));
     assert_eq!(container_gone(&world.app, agent.execution, None).await.unwrap(), Settled::Already);

@@ -74,4 +74,7 @@ mutants! {
     ticks_are_not_sent: TicksAreNotSent,
     keys_are_forgotten: KeysAreForgotten,
     nobody_sweeps: NobodySweeps,
+    keys_are_not_exclusive: KeysAreNotExclusive,
+    turns_are_not_taken: TurnsAreNotTaken,
+    alarms_are_not_set: AlarmsAreNotSet,
 }

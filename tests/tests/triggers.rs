@@ -30,8 +30,17 @@ fn config(name: &str) -> AutomationConfig {
         repositories: Vec::new(),
         deadline_seconds: Some(60),
         metadata: [("a".to_owned(), "b".to_owned())].into(),
+        scheduling: Default::default(),
+        limits: Default::default(),
     };
-    AutomationConfig { name: name.to_owned(), paused: false, template }
+    AutomationConfig {
+        name: name.to_owned(),
+        paused: false,
+        template,
+        weight: None,
+        runs_per_hour: None,
+        budget: Default::default(),
+    }
 }
 
 async fn automation(world: &World) -> Automation {

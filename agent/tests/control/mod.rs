@@ -13,8 +13,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use jiff::{SignedDuration, Timestamp};
-use ozma_domain::protocol::{Assignment, AwsCredentials, Claim, Message, Messages, Reply, Report};
+use ozma_domain::artifact::SavedSet;
+use ozma_domain::protocol::{Assignment, AwsCredentials, Claim, Message, Messages, Reply, Report, USAGE_HEADER, Usage};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
@@ -62,6 +64,13 @@ struct Records {
     after: String,
     parts: BTreeMap<(u32, u32), Vec<u8>>,
     report: Option<Report>,
+    /// Of the workspace, as gzip.
+    files: BTreeMap<u32, Vec<u8>>,
+    set: Option<SavedSet>,
+    /// What an earlier execution saved.
+    earlier: BTreeMap<u32, Vec<u8>>,
+    /// As the last segment told it.
+    usage: Option<Usage>,
     /// Every call, and how often.
     calls: BTreeMap<String, usize>,
     /// Every body, unpacked.
@@ -85,10 +94,13 @@ impl Control {
             .route("/executions/{id}/start", post(start))
             .route("/executions/{id}/segments/{n}", put(segment))
             .route("/executions/{id}/outputs/{command}/{part}", put(part))
+            .route("/executions/{id}/workspace", put(save_set))
+            .route("/executions/{id}/workspace/{n}", put(save_file))
+            .route("/executions/{id}/workspace/{from}/{n}", get(saved_file))
             .route("/executions/{id}/messages", get(messages))
             .route("/executions/{id}/aws-credentials", get(aws_credentials))
             .route("/executions/{id}/finish", post(finish))
-            .layer(DefaultBodyLimit::max(1024 * 1024))
+            .layer(DefaultBodyLimit::max(4 * 1024 * 1024))
             .with_state(heard.clone());
         let socket = folder.join("control.sock");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -138,6 +150,29 @@ impl Control {
 
     pub(crate) fn report(&self) -> Option<Report> {
         self.heard.records.lock().unwrap().report.clone()
+    }
+
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.heard.records.lock().unwrap().usage
+    }
+
+    pub(crate) fn set(&self) -> Option<SavedSet> {
+        self.heard.records.lock().unwrap().set.clone()
+    }
+
+    /// The files that were put, as gzip.
+    pub(crate) fn files(&self) -> BTreeMap<u32, Vec<u8>> {
+        self.heard.records.lock().unwrap().files.clone()
+    }
+
+    /// The content of one file of the set.
+    pub(crate) fn file(&self, path: &str) -> Vec<u8> {
+        let file = self.set().unwrap().files.into_iter().find(|file| file.path == path);
+        unpack(&self.files()[&file.unwrap_or_else(|| panic!("{path} is not in the set")).number])
+    }
+
+    pub(crate) fn saved_earlier(&self, files: BTreeMap<u32, Vec<u8>>) {
+        self.heard.records.lock().unwrap().earlier = files;
     }
 
     pub(crate) fn started(&self) -> bool {
@@ -241,6 +276,7 @@ async fn segment(
         records.bodies.push(unpack(&body));
         let stored = records.segments.entry(n).or_insert_with(|| body.to_vec());
         assert_eq!(*stored, body, "a segment is repeated with the same bytes");
+        records.usage = headers.get(USAGE_HEADER).map(|usage| serde_json::from_slice(usage.as_bytes()).unwrap());
         records.after.clone_from(&after["after"]);
         let messages = !records.messages_after(&after).is_empty();
         axum::Json(Reply { messages, ..records.reply.clone() }).into_response()
@@ -258,6 +294,51 @@ async fn part(
         let stored = records.parts.entry((command, part)).or_insert_with(|| body.to_vec());
         assert_eq!(*stored, body, "a part is repeated with the same bytes");
         reply(records)
+    })
+}
+
+async fn save_file(
+    State(heard): State<Arc<Heard>>,
+    UrlPath((_, n)): UrlPath<(String, u32)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    heard.answer(&format!("workspace/{n}"), &headers, |records| {
+        records.bodies.push(unpack(&body));
+        let stored = records.files.entry(n).or_insert_with(|| body.to_vec());
+        assert_eq!(*stored, body, "a file is repeated with the same bytes");
+        reply(records)
+    })
+}
+
+async fn save_set(State(heard): State<Arc<Heard>>, headers: HeaderMap, body: Bytes) -> Response {
+    heard.answer("workspace", &headers, |records| {
+        let set: SavedSet = serde_json::from_slice(&body).unwrap();
+        set.check().unwrap();
+        for file in &set.files {
+            let content = unpack(&records.files[&file.number]);
+            assert_eq!(
+                (content.len() as u64, hex::encode(Sha256::digest(&content))),
+                (file.bytes, file.sha256.clone())
+            );
+        }
+        assert!(records.report.is_none(), "nothing follows the report");
+        records.bodies.push(body.to_vec());
+        let stored = records.set.get_or_insert_with(|| set.clone());
+        assert_eq!(*stored, set, "a set is repeated as it was");
+        reply(records)
+    })
+}
+
+async fn saved_file(
+    State(heard): State<Arc<Heard>>,
+    UrlPath((_, from, n)): UrlPath<(String, u32, u32)>,
+    headers: HeaderMap,
+) -> Response {
+    assert_eq!(from, 1);
+    heard.answer("saved", &headers, |records| match records.earlier.get(&n) {
+        Some(gzip) => gzip.clone().into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
     })
 }
 

@@ -78,6 +78,7 @@ fn assignment(task: &str) -> Assignment {
         attempt: 1,
         team: "local".parse().unwrap(),
         prompt: task.to_owned(),
+        last_message: String::new(),
         harness: HarnessKind::Shell,
         notices: Vec::new(),
         repositories: Vec::new(),
@@ -90,6 +91,9 @@ fn assignment(task: &str) -> Assignment {
         lease_seconds: 60,
         watched: true,
         aws_role: false,
+        setup_seconds: None,
+        idle_seconds: None,
+        restore: None,
     }
 }
 

@@ -17,6 +17,7 @@ use crate::control_plane::Work;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Text};
 use crate::repo::RepoArgs;
+use crate::scheduling::{self, SchedulingArgs};
 use crate::task::{self, HarnessArg};
 use crate::values;
 
@@ -107,6 +108,12 @@ pub(crate) struct UpdateArgs {
     remove_title: bool,
     #[arg(long, conflicts_with = "timeout")]
     remove_timeout: bool,
+    /// Its runs need not wait for one another
+    #[arg(long, conflicts_with = "key")]
+    remove_key: bool,
+    /// Forget timeouts and budgets of its runs, but for --timeout
+    #[arg(long)]
+    remove_limits: bool,
     /// Repeatable
     #[arg(long, value_name = "REPO")]
     remove_repo: Vec<RepositoryUrl>,
@@ -129,6 +136,21 @@ struct Fields {
     /// The deadline of each run, such as 90s, 10m or 1h30m; the plan's bounds it
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     timeout: Option<Duration>,
+
+    #[command(flatten)]
+    scheduling: SchedulingArgs,
+
+    /// How often it is served against others of the team, from 1 to 100
+    #[arg(long)]
+    weight: Option<u16>,
+
+    /// Runs that it may start in an hour; with --key, for each key
+    #[arg(long, value_name = "RUNS")]
+    runs_per_hour: Option<u32>,
+
+    /// What all its runs of a month may spend, in dollars
+    #[arg(long, value_name = "USD", allow_negative_numbers = true)]
+    monthly_usd: Option<f64>,
 }
 
 pub(crate) async fn run(global: &Global, command: AutomationCommand) -> Result<Exit, Failure> {
@@ -188,15 +210,17 @@ impl CreateArgs {
     async fn config(self, client: &Client) -> Result<AutomationConfig, Failure> {
         let mut run = CreateRunRequest { prompt: Some(task::read(&self.task)?), ..CreateRunRequest::default() };
         set_harness(&mut run, self.harness);
-        self.fields.add_to(client, &mut run).await?;
-        Ok(AutomationConfig { name: Some(self.name), paused: Some(self.paused), run: Some(run) })
+        let mut config =
+            AutomationConfig { name: Some(self.name), paused: Some(self.paused), ..AutomationConfig::default() };
+        self.fields.add_to(client, &mut config, run).await?;
+        Ok(config)
     }
 }
 
 impl UpdateArgs {
     /// The removals first, so that one command can replace. Removing what is not there is an error: it is a slip.
     async fn apply(self, client: &Client, automation: Automation) -> Result<AutomationConfig, Failure> {
-        let Automation { name, paused, mut run, .. } = automation;
+        let Automation { name, paused, mut run, weight, runs_per_hour, budget, .. } = automation;
         let config = run.config.get_or_insert_default();
         let repositories = config.repositories.get_or_insert_default();
         for url in &self.remove_repo {
@@ -219,14 +243,35 @@ impl UpdateArgs {
         if let Some(harness) = self.harness {
             set_harness(&mut run, harness);
         }
-        self.fields.add_to(client, &mut run).await?;
+        if self.remove_key
+            && let Some(scheduling) = &mut run.scheduling
+        {
+            scheduling.concurrency = None;
+        }
+        if self.remove_limits {
+            run.limits = None;
+        }
         let paused = (paused || self.pause) && !self.resume;
-        Ok(AutomationConfig { name: self.name.or(Some(name)), paused: Some(paused), run: Some(run) })
+        let name = self.name.or(Some(name));
+        let mut config = AutomationConfig { name, paused: Some(paused), run: None, weight, runs_per_hour, budget };
+        self.fields.add_to(client, &mut config, run).await?;
+        Ok(config)
     }
 }
 
 impl Fields {
-    async fn add_to(self, client: &Client, run: &mut CreateRunRequest) -> Result<(), Failure> {
+    async fn add_to(
+        self,
+        client: &Client,
+        automation: &mut AutomationConfig,
+        mut run: CreateRunRequest,
+    ) -> Result<(), Failure> {
+        automation.weight = self.weight.or(automation.weight);
+        automation.runs_per_hour = self.runs_per_hour.or(automation.runs_per_hour);
+        if let Some(usd) = self.monthly_usd {
+            automation.budget.get_or_insert_default().usd = Some(usd);
+        }
+        self.scheduling.add_to(&mut run);
         let config = run.config.get_or_insert_default();
         let added = self.repos.repositories().await?;
         let repositories = config.repositories.get_or_insert_default();
@@ -240,6 +285,7 @@ impl Fields {
         }
         config.deadline_seconds = self.timeout.map(|timeout| timeout.as_secs()).or(config.deadline_seconds);
         run.title = self.title.or(run.title.take());
+        automation.run = Some(run);
         Ok(())
     }
 }
@@ -272,6 +318,8 @@ fn lines(automation: &Automation) -> Vec<(&'static str, String)> {
         None => repo.url.to_string(),
     });
     let deadline = config.deadline_seconds.map(|seconds| values::took(Duration::from_secs(seconds)));
+    let more = scheduling::lines(run.scheduling.as_ref(), run.limits.as_ref());
+    let monthly = automation.budget.as_ref().and_then(|budget| budget.usd);
     let lines = [
         ("ID", automation.id.to_string()),
         ("Name", one_line(&automation.name)),
@@ -282,12 +330,18 @@ fn lines(automation: &Automation) -> Vec<(&'static str, String)> {
         ("Environment", config.environment_id.unwrap_or_default()),
         ("Repositories", repositories.collect::<Vec<_>>().join("\n")),
         ("Deadline", deadline.unwrap_or_default()),
+        ("Weight", automation.weight.map(|weight| weight.to_string()).unwrap_or_default()),
+        ("Runs per hour", automation.runs_per_hour.map(|runs| runs.to_string()).unwrap_or_default()),
+        ("Monthly budget", monthly.map(values::usd).unwrap_or_default()),
         ("Webhook", automation.webhook_url.clone()),
         ("Secret", automation.webhook_secret.clone().unwrap_or_default()),
         ("Rotated", automation.secret_rotated_at.map(|at| at.to_string()).unwrap_or_default()),
         ("Updated", automation.last_updated.to_string()),
     ];
-    lines.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    let mut lines: Vec<_> = lines.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let at = lines.iter().position(|(name, _)| *name == "Webhook").unwrap_or(lines.len());
+    lines.splice(at..at, more);
+    lines
 }
 
 /// The one time that the secret is told, with what can be done with it.

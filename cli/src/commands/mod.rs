@@ -8,6 +8,7 @@ pub(crate) mod completions;
 pub(crate) mod environment;
 pub(crate) mod run;
 pub(crate) mod secret;
+pub(crate) mod team;
 pub(crate) mod up;
 pub(crate) mod whoami;
 
@@ -23,6 +24,9 @@ pub(crate) async fn run(Cli { global, command }: Cli) -> Result<Exit, Failure> {
         Command::Environment(command) => environment::run(&global, command).await,
         Command::Audit(command) => audit::run(&global, command).await,
         Command::Secret(command) => secret::run(&global, command).await,
+        Command::Team(args) => team::run(&global, args).await,
+        Command::Stop(args) => team::stop(&global, args).await,
+        Command::Resume => team::resume(&global).await,
         Command::Whoami => whoami::run(&global).await,
         Command::Completions(args) => completions::run(&args),
         // It has a runtime of its own, and was started before ours.

@@ -17,6 +17,8 @@ use crate::error::ApiError;
 pub(crate) struct Caller {
     pub(crate) team: TeamId,
     pub(crate) name: String,
+    /// The installation's own key.
+    pub(crate) operator: bool,
 }
 
 impl FromRequestParts<Arc<App>> for Caller {
@@ -32,6 +34,6 @@ impl FromRequestParts<Arc<App>> for Caller {
         let key: ApiKey = key.trim().parse().map_err(|err| unauthenticated(&format!("this is no API key: {err}")))?;
         let row = app.store.api_key(&key.hash()).await.map_err(|err| ApiError::internal(&err))?;
         let row = row.ok_or_else(|| unauthenticated("this API key is not known here, or no longer"))?;
-        Ok(Self { team: row.team, name: row.name })
+        Ok(Self { team: row.team, name: row.name, operator: row.operator })
     }
 }

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use ozma_app::accept::AcceptError;
+use ozma_app::artifacts::ArtifactError;
 use ozma_app::audit::AuditError;
 use ozma_app::automations::AutomationError;
 use ozma_app::cancel::CancelError;
@@ -14,6 +15,7 @@ use ozma_app::environments::EnvironmentError;
 use ozma_app::list::ListError;
 use ozma_app::messages::MessageError;
 use ozma_app::ports::PortError;
+use ozma_app::teams::TeamError;
 use ozma_app::transcript::TranscriptError;
 use ozma_domain::error_code::ErrorCode;
 use ozma_domain::template::InvalidField;
@@ -25,11 +27,15 @@ use crate::wire::problem::CONTENT_TYPE;
 
 /// A refusal or a failure, as the client will read it. [`crate::trace`] adds path and trace id.
 #[derive(Clone, Debug)]
-pub(crate) struct ApiError(Box<Problem>);
+pub(crate) struct ApiError {
+    problem: Box<Problem>,
+    /// When to try again, where that is known.
+    retry_seconds: Option<u64>,
+}
 
 impl ApiError {
     pub(crate) fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self(Box::new(Problem::new(code, Some(detail.into()))))
+        Self { problem: Box::new(Problem::new(code, Some(detail.into()))), retry_seconds: None }
     }
 
     pub(crate) fn invalid(field: &str, reason: impl std::fmt::Display) -> Self {
@@ -38,9 +44,9 @@ impl ApiError {
 
     /// The same, of a body that is a member of the request's: a field is named as the client sees it.
     pub(crate) fn within(mut self, member: &str) -> Self {
-        let detail = format!("{member}.{}", self.0.detail.unwrap_or_default());
-        self.0.error = format!("{} ({detail})", self.0.title);
-        self.0.detail = Some(detail);
+        let detail = format!("{member}.{}", self.problem.detail.unwrap_or_default());
+        self.problem.error = format!("{} ({detail})", self.problem.title);
+        self.problem.detail = Some(detail);
         self
     }
 
@@ -50,19 +56,19 @@ impl ApiError {
 
     pub(crate) fn too_large(detail: impl Into<String>) -> Self {
         let mut error = Self::new(ErrorCode::InvalidRequest, detail);
-        error.0.status = StatusCode::PAYLOAD_TOO_LARGE.as_u16();
+        error.problem.status = StatusCode::PAYLOAD_TOO_LARGE.as_u16();
         error
     }
 
     /// Our fault. The cause goes to the log, under the trace id that the client is told, and not to the client.
     pub(crate) fn internal(err: &(dyn Error + 'static)) -> Self {
         tracing::error!(error = %chain(err), "a request failed");
-        Self(Box::new(Problem::new(ErrorCode::InternalError, Some("look up the trace id in the log".to_owned()))))
+        Self::new(ErrorCode::InternalError, "look up the trace id in the log")
     }
 
     #[cfg(test)]
     pub(crate) fn problem(&self) -> &Problem {
-        &self.0
+        &self.problem
     }
 }
 
@@ -73,16 +79,16 @@ pub(crate) struct Unfinished(pub(crate) Problem);
 impl IntoResponse for ApiError {
     fn into_response(self) -> axum::response::Response {
         let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         // The official clients decide by status and by this header alone.
-        let again = if self.0.retryable { "true" } else { "false" };
+        let again = if self.problem.retryable { "true" } else { "false" };
         headers.insert("x-should-retry", HeaderValue::from_static(again));
-        if self.0.retryable && matches!(self.0.status, 409 | 429) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if self.problem.retryable && matches!(self.problem.status, 409 | 429) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_seconds.unwrap_or(1)));
         }
-        response.extensions_mut().insert(Unfinished(*self.0));
+        response.extensions_mut().insert(Unfinished(*self.problem));
         response
     }
 }
@@ -93,7 +99,7 @@ pub(crate) async fn no_such_route() -> ApiError {
 
 pub(crate) async fn no_such_method() -> ApiError {
     let mut error = ApiError::new(ErrorCode::OperationNotSupported, "this path does not take that method");
-    error.0.status = StatusCode::METHOD_NOT_ALLOWED.as_u16();
+    error.problem.status = StatusCode::METHOD_NOT_ALLOWED.as_u16();
     error
 }
 
@@ -102,8 +108,7 @@ pub(crate) async fn no_such_method() -> ApiError {
 pub(crate) fn panicked(panic: Box<dyn Any + Send + 'static>) -> axum::response::Response {
     let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = text.unwrap_or("without a message"), "a handler panicked");
-    let detail = "look up the trace id in the log".to_owned();
-    ApiError(Box::new(Problem::new(ErrorCode::InternalError, Some(detail)))).into_response()
+    ApiError::new(ErrorCode::InternalError, "look up the trace id in the log").into_response()
 }
 
 impl From<StoreError> for ApiError {
@@ -122,14 +127,30 @@ impl From<AcceptError> for ApiError {
     fn from(err: AcceptError) -> Self {
         match &err {
             AcceptError::UnknownEnvironment(_) => Self::not_found(format!("config.environment_id: {err}")),
-            AcceptError::UnknownParent(_) => Self::invalid("parent_run_id", &err),
+            AcceptError::UnknownParent(_) | AcceptError::ParentCancelled(_) | AcceptError::TooDeep => {
+                Self::invalid("parent_run_id", &err)
+            }
             AcceptError::KeyReused { .. } => {
                 let mut error = Self::new(ErrorCode::Conflict, err.to_string());
                 // Sent again it would be refused again.
-                error.0.retryable = false;
+                error.problem.retryable = false;
                 error
             }
+            AcceptError::Invalid(_) => Self::new(ErrorCode::InvalidRequest, err.to_string()),
+            AcceptError::TooMany { retry_seconds, .. } => Self {
+                retry_seconds: Some(*retry_seconds),
+                ..Self::new(ErrorCode::ResourceUnavailable, err.to_string())
+            },
             AcceptError::Store(_) => Self::internal(&err),
+        }
+    }
+}
+
+impl From<ArtifactError> for ApiError {
+    fn from(err: ArtifactError) -> Self {
+        match &err {
+            ArtifactError::Unknown => Self::not_found(err.to_string()),
+            ArtifactError::Store(_) => Self::internal(&err),
         }
     }
 }
@@ -148,7 +169,8 @@ impl From<MessageError> for ApiError {
     fn from(err: MessageError) -> Self {
         match &err {
             MessageError::Unknown(_) => Self::not_found(err.to_string()),
-            MessageError::Ended(_) => Self::new(ErrorCode::OperationNotSupported, err.to_string()),
+            MessageError::Ending => Self::new(ErrorCode::Conflict, err.to_string()),
+            MessageError::Skipped(_) => Self::new(ErrorCode::InvalidRequest, err.to_string()),
             MessageError::TooLong => Self::invalid("message", &err),
             MessageError::Store(_) => Self::internal(&err),
         }
@@ -213,6 +235,15 @@ impl From<AutomationError> for ApiError {
     }
 }
 
+impl From<TeamError> for ApiError {
+    fn from(err: TeamError) -> Self {
+        match &err {
+            TeamError::Invalid(_) => Self::new(ErrorCode::InvalidRequest, err.to_string()),
+            TeamError::Store(_) => Self::internal(&err),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +273,7 @@ mod tests {
         check(EnvironmentError::Lost, "409 true 1");
         let run_id = "019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f10".parse().unwrap();
         check(AcceptError::KeyReused { run_id }, "409 false -");
+        check(AcceptError::TooMany { reason: String::new(), retry_seconds: 30 }, "429 true 30");
         check(ApiError::too_large(""), "413 false -");
     }
 }

@@ -52,6 +52,9 @@ fn open_api_router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(routes::runs::follow_up))
         .routes(routes!(routes::runs::timeline))
         .routes(routes!(routes::runs::events))
+        .routes(routes!(routes::artifacts::attachments))
+        .routes(routes!(routes::artifacts::get))
+        .routes(routes!(routes::artifacts::download))
         .routes(routes!(routes::audit::trail))
         .routes(routes!(routes::audit::segment))
         .routes(routes!(routes::automations::list, routes::automations::create))
@@ -61,6 +64,12 @@ fn open_api_router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(routes::environments::get, routes::environments::update, routes::environments::delete))
         .routes(routes!(routes::secrets::list))
         .routes(routes!(routes::secrets::put, routes::secrets::delete))
+        .routes(routes!(routes::teams::get))
+        .routes(routes!(routes::teams::set))
+        .routes(routes!(routes::teams::pause))
+        .routes(routes!(routes::teams::resume))
+        .routes(routes!(routes::teams::stop))
+        .routes(routes!(routes::teams::resume_all))
         .routes(routes!(routes::whoami::whoami));
     OpenApiRouter::new().nest("/api/v1", v1).routes(routes!(routes::health::health))
 }

@@ -11,10 +11,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use ozma_app::App;
-use ozma_app::executions::{self, ExecutionError};
+use ozma_app::executions::{self, Beside, ExecutionError};
+use ozma_domain::artifact::SavedSet;
 use ozma_domain::id::ExecutionId;
 use ozma_domain::limits;
-use ozma_domain::protocol::{Assignment, AwsCredentials, Claim, Messages, RECEIPT_HEADER, Reply, Report};
+use ozma_domain::protocol::{
+    Assignment, AwsCredentials, Claim, Messages, RECEIPT_HEADER, Reply, Report, USAGE_HEADER, Usage,
+};
 use ozma_domain::text::chain;
 use serde_json::json;
 
@@ -27,6 +30,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/executions/{execution}/start", post(start))
         .route("/executions/{execution}/segments/{sequence}", put(segment))
         .route("/executions/{execution}/outputs/{command}/{part}", put(output))
+        .route("/executions/{execution}/workspace", put(save_set))
+        .route("/executions/{execution}/workspace/{number}", put(save_file))
+        .route("/executions/{execution}/workspace/{from}/{number}", get(saved_file))
         .route("/executions/{execution}/messages", get(messages))
         .route("/executions/{execution}/aws-credentials", get(aws_credentials))
         .route("/executions/{execution}/finish", post(finish))
@@ -53,7 +59,8 @@ async fn segment(
     let body = bytes(body, limits::SEGMENT_BYTES).await?;
     let last_message = query.get("after").map(String::as_str).unwrap_or_default();
     let receipt = headers.get(RECEIPT_HEADER).and_then(|value| value.to_str().ok());
-    Ok(Json(executions::segment(&app, execution, &token, sequence, &body, last_message, receipt).await?))
+    let beside = Beside { last_message, receipt, usage: usage(&headers)? };
+    Ok(Json(executions::segment(&app, execution, &token, sequence, &body, beside).await?))
 }
 
 async fn output(
@@ -65,6 +72,37 @@ async fn output(
     let (execution, token) = (id(&execution)?, token(&headers)?);
     let body = bytes(body, limits::OUTPUT_PART_BYTES).await?;
     Ok(Json(executions::output(&app, execution, &token, (command, part), &body).await?))
+}
+
+async fn save_file(
+    State(app): State<Arc<App>>,
+    Path((execution, number)): Path<(String, u32)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Reply> {
+    let (execution, token) = (id(&execution)?, token(&headers)?);
+    let body = bytes(body, limits::SAVED_FILE_BYTES).await?;
+    Ok(Json(executions::save_file(&app, execution, &token, number, body).await?))
+}
+
+async fn save_set(
+    State(app): State<Arc<App>>,
+    Path(execution): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Reply> {
+    let (execution, token) = (id(&execution)?, token(&headers)?);
+    let set: SavedSet = json(body).await?;
+    Ok(Json(executions::save_set(&app, execution, &token, &set).await?))
+}
+
+async fn saved_file(
+    State(app): State<Arc<App>>,
+    Path((execution, from, number)): Path<(String, u32, u32)>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let file = executions::saved_file(&app, id(&execution)?, &token(&headers)?, from, number).await?;
+    Ok(([(header::CONTENT_TYPE, "application/gzip")], file).into_response())
 }
 
 async fn messages(
@@ -94,6 +132,12 @@ async fn finish(
     let (execution, token) = (id(&execution)?, token(&headers)?);
     let report: Report = json(body).await?;
     Ok(Json(executions::finish(&app, execution, &token, &report).await?))
+}
+
+fn usage(headers: &HeaderMap) -> Result<Option<Usage>, ExecutionError> {
+    let Some(value) = headers.get(USAGE_HEADER) else { return Ok(None) };
+    let usage = serde_json::from_slice(value.as_bytes());
+    usage.map(Some).map_err(|err| ExecutionError::Malformed(format!("{USAGE_HEADER}: {err}")))
 }
 
 fn id(text: &str) -> Result<ExecutionId, ExecutionError> {
@@ -133,6 +177,7 @@ impl IntoResponse for Refusal {
             E::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             E::Token | E::MalformedToken(_) => (StatusCode::UNAUTHORIZED, "token"),
             E::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed"),
+            E::NoFile => (StatusCode::NOT_FOUND, "no_file"),
             E::NoRole(_) => (StatusCode::NOT_FOUND, "no_role"),
             E::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             E::Store(_) | E::Port(_) | E::Settle(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
@@ -83,6 +84,9 @@ impl Refusal {
                 let detail = "the automation's environment is not there any more; give the automation another one";
                 (StatusCode::CONFLICT, "environment_missing", detail.to_owned())
             }
+            Self::Receive(ReceiveError::Accept(err @ AcceptError::TooMany { .. })) => {
+                (StatusCode::TOO_MANY_REQUESTS, "too_many", err.to_string())
+            }
             Self::Receive(ReceiveError::Accept(_) | ReceiveError::Store(_)) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", "deliver it again in a while".to_owned())
             }
@@ -100,6 +104,10 @@ impl IntoResponse for Refusal {
             Self::Receive(err) => tracing::info!(error = %chain(err), "a webhook was refused"),
             Self::TooLarge | Self::Envelope(_) => tracing::info!(error = detail, "a webhook was refused"),
         }
-        (status, Json(json!({"error": error, "detail": detail}))).into_response()
+        let mut response = (status, Json(json!({"error": error, "detail": detail}))).into_response();
+        if let Self::Receive(ReceiveError::Accept(AcceptError::TooMany { retry_seconds, .. })) = &self {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*retry_seconds));
+        }
+        response
     }
 }

@@ -1,24 +1,29 @@
-//! Accept: the key is reserved if there is one, then one transaction writes the run, its request and its queue entry, and
-//! a tick tells the dispatcher.
+//! Accept: the key is reserved if there is one, then one transaction writes the run, its request and where it waits, and a
+//! tick tells the dispatcher.
 
 use std::collections::BTreeMap;
 
 use ozma_domain::audit::digest;
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::{EnvironmentId, RunId, TeamId};
+use ozma_domain::lane::{Lane, Share};
 use ozma_domain::limits;
 use ozma_domain::repository::Repository;
 use ozma_domain::run::{Prompt, Run, RunRequest, RunSource};
+use ozma_domain::run_limits::{Budget, RunLimits};
+use ozma_domain::scheduling::Scheduling;
 use ozma_domain::state::RunState;
-use ozma_domain::template::RunTemplate;
+use ozma_domain::template::{InvalidField, RunTemplate};
 use ozma_domain::text;
-use ozma_store::{ArchiveKey, IdempotencyRow, StoreError, Written};
+use ozma_store::{ArchiveKey, IdempotencyRow, KeyStep, StoreError, TeamRow, Written};
 use serde_json::{Map, Value};
 
 use crate::App;
 use crate::app::after;
 use crate::metrics;
 use crate::ports::QueueMessage;
+use crate::queueing::{after_joining, full, placed};
+use crate::settle::send_complete;
 
 /// What somebody asks for, checked for form by whoever read it off the wire.
 #[derive(Clone, Debug)]
@@ -37,15 +42,37 @@ pub struct NewRun {
     pub metadata: BTreeMap<String, String>,
     pub parent_run_id: Option<RunId>,
     pub idempotency: Option<Idempotency>,
+    pub scheduling: Scheduling,
+    pub limits: RunLimits,
+    /// Whom it is queued for.
+    pub lane: Lane,
+    /// Of its lane; the team's for lanes of that kind where there is none.
+    pub weight: Option<u16>,
+    /// Runs that may be asked for in an hour with the same concurrency key or, without one, in the same lane.
+    pub runs_per_hour: Option<u32>,
+    /// Of the automation that asks, for all its runs of a month.
+    pub automation_budget: Budget,
 }
 
 impl NewRun {
-    /// What `template` asks for, for `team` and in the name of `creator`. No parent and no key, unless they are added.
+    /// What `template` asks for, for `team` and in the name of `creator`, in whose lane it is. No parent and no key, unless
+    /// they are added.
     pub fn from_template(template: RunTemplate, team: TeamId, creator: String, source: RunSource) -> Self {
-        let RunTemplate { prompt, title, harness, agent_config, environment, repositories, deadline_seconds, metadata } =
-            template;
+        let RunTemplate {
+            prompt,
+            title,
+            harness,
+            agent_config,
+            environment,
+            repositories,
+            deadline_seconds,
+            metadata,
+            scheduling,
+            limits,
+        } = template;
         Self {
             team,
+            lane: Lane::User(creator.clone()),
             creator,
             source,
             prompt,
@@ -58,6 +85,11 @@ impl NewRun {
             metadata,
             parent_run_id: None,
             idempotency: None,
+            scheduling,
+            limits,
+            weight: None,
+            runs_per_hour: None,
+            automation_budget: Budget::default(),
         }
     }
 }
@@ -84,8 +116,17 @@ pub enum AcceptError {
     UnknownEnvironment(EnvironmentId),
     #[error("there is no run {0} to be the parent")]
     UnknownParent(RunId),
+    #[error("the parent run {0} was cancelled: nothing is started below it any more")]
+    ParentCancelled(RunId),
+    #[error("there are {} runs above it already; start it from one of those, or without a parent", limits::RUN_DEPTH)]
+    TooDeep,
     #[error("the idempotency key was used for another request before (run {run_id}); use a new key for a new request")]
     KeyReused { run_id: RunId },
+    #[error(transparent)]
+    Invalid(#[from] InvalidField),
+    /// 429.
+    #[error("{reason}; try again in {retry_seconds} s")]
+    TooMany { reason: String, retry_seconds: u64 },
     #[error("the run could not be stored")]
     Store(#[from] StoreError),
 }
@@ -97,13 +138,24 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
         return Err(AcceptError::UnknownEnvironment(uid.clone()));
     }
     let mut metadata = BTreeMap::new();
+    let mut depth = 0;
     if let Some(parent) = new.parent_run_id {
         let request = app.store.request(&new.team, parent).await?.ok_or(AcceptError::UnknownParent(parent))?;
         metadata = request.metadata;
+        depth = request.depth.saturating_add(1);
+        if depth > limits::RUN_DEPTH {
+            return Err(AcceptError::TooDeep);
+        }
     }
     metadata.extend(new.metadata);
 
     let now = app.now();
+    let not_before = new.scheduling.not_before.filter(|at| *at > now);
+    if not_before.is_some_and(|at| at > after(now, limits::WAIT_SECONDS.cast_signed())) {
+        let reason = "more than 30 days from now; what starts later is a schedule";
+        return Err(InvalidField::new("scheduling.not_before", reason).into());
+    }
+    let team = app.team(&new.team).await?;
     let mut run_id = app.new_run_id(now);
     if let Some(given) = new.idempotency {
         let row = IdempotencyRow {
@@ -126,6 +178,12 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
         // Ours, or that of a request that died before it made its run.
         run_id = first.run_id;
     }
+    check_rate(app, &team, &new.lane, &new.scheduling, new.runs_per_hour).await?;
+    let front = app.store.queue_front(&new.team).await?;
+    if let Some((what, cap)) = full(app, &team, &new.lane, front.as_ref()).await? {
+        let reason = format!("{what} is full: {cap} runs wait already");
+        return Err(AcceptError::TooMany { reason, retry_seconds: limits::QUEUE_FULL_RETRY_SECONDS });
+    }
     let first_line = new.prompt.lines().find(|line| !line.trim().is_empty()).unwrap_or("untitled");
     let title = new.title.as_deref().unwrap_or(first_line);
     let request = RunRequest {
@@ -143,15 +201,86 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
         deadline_seconds: new.deadline_seconds,
         metadata,
         parent_run_id: new.parent_run_id,
+        depth,
+        automation_budget: new.automation_budget,
+        scheduling: new.scheduling,
+        limits: new.limits,
     };
-    let run = Run::accepted(run_id, new.team.clone(), now);
-
-    // Lost: the answer to this very write was lost, or the same request at the same time was faster. The run is there.
-    let (Written::Now | Written::Lost) = app.store.accept(&run, &request).await?;
-    send_tick(app, &new.team).await;
+    let starts = not_before.unwrap_or(now);
+    let accepted = Run {
+        share: Share {
+            weight: new.weight.unwrap_or_else(|| team.settings.weights.of(&new.lane)),
+            lane: new.lane,
+            priority: request.scheduling.priority,
+        },
+        not_before,
+        key: request.scheduling.concurrency.as_ref().map(|concurrency| concurrency.key.clone()),
+        expires_at: request.scheduling.queue_seconds.map(|seconds| after(starts, seconds.cast_signed())),
+        deadline_at: request.limits.run_seconds.map(|seconds| after(starts, seconds.cast_signed())),
+        ..Run::accepted(run_id, new.team.clone(), now)
+    };
+    let run = loop {
+        let (run, step) = match not_before {
+            Some(_) => (accepted.clone(), KeyStep::Nothing),
+            None => placed(app, accepted.clone(), &request.scheduling, front.as_ref()).await?,
+        };
+        if app.store.accept(&run, &request, &step).await? == Written::Now {
+            after_joining(app, &run, &step).await;
+            break run;
+        }
+        // The answer to this very write was lost, or the same request at the same time was faster.
+        if let Some(run) = app.store.run(run_id).await? {
+            break run;
+        }
+        // Otherwise somebody else took the concurrency key or gave it back, or cancelled the parent.
+        if let Some(parent) = new.parent_run_id
+            && app.store.run(parent).await?.is_none_or(|parent| parent.state == RunState::Cancelled)
+        {
+            return Err(AcceptError::ParentCancelled(parent));
+        }
+    };
+    announce(app, &run).await;
     tracing::info!(run.id = %run_id, trace_id = run_id.trace_id(), team = %new.team, "accepted a run");
     metrics::stage("Accept", &run, now, app.now());
-    Ok(AcceptedRun { run_id, state: RunState::Queued, created: true })
+    Ok(AcceptedRun { run_id, state: run.state, created: true })
+}
+
+/// Whatever of this is lost, the sweep makes up for.
+pub(crate) async fn announce(app: &App, run: &Run) {
+    if run.state.is_terminal() {
+        return send_complete(app, run).await;
+    }
+    send_tick(app, &run.team).await;
+    for at in [run.not_before, run.expires_at, run.deadline_at].into_iter().flatten() {
+        if let Err(err) = app.timer.send_at(at, QueueMessage::Tick { team: run.team.clone() }).await {
+            // Functions that face the outside have no timer: what waits for a time is looked at by the sweep, each minute.
+            tracing::debug!(run.id = %run.run_id, error = %text::chain(&err), "no timer; the sweep will look");
+        }
+    }
+}
+
+/// Counts the run against what may be asked for in an hour.
+async fn check_rate(
+    app: &App,
+    team: &TeamRow,
+    lane: &Lane,
+    scheduling: &Scheduling,
+    runs_per_hour: Option<u32>,
+) -> Result<(), AcceptError> {
+    const HOUR: i64 = 3600;
+    let of_user = matches!(lane, Lane::User(_)).then_some(team.settings.runs_per_hour).flatten();
+    let Some(most) = runs_per_hour.or(of_user) else { return Ok(()) };
+    let key = scheduling.concurrency.as_ref().filter(|_| runs_per_hour.is_some());
+    let key = key.map_or("", |concurrency| concurrency.key.as_str());
+    let subject = format!("{lane}\n{key}");
+    let now = app.now().as_second();
+    let hour = now - now.rem_euclid(HOUR);
+    if app.store.count_in_hour(&team.team, &digest(subject.as_bytes()).to_string(), hour, most).await? {
+        return Ok(());
+    }
+    let of = if key.is_empty() { lane.to_string() } else { format!("{lane} with the key \"{key}\"") };
+    let retry_seconds = u64::try_from(hour + HOUR - now).unwrap_or(1);
+    Err(AcceptError::TooMany { reason: format!("{of} asked for {most} runs in this hour already"), retry_seconds })
 }
 
 /// Tells the dispatcher that there may be work. A tick that is lost costs time, not the run: the sweep sends another.

@@ -55,11 +55,6 @@ impl App {
         RunId::new(u64::try_from(now.as_millisecond()).unwrap_or(0), random)
     }
 
-    /// An id that sorts by time, for messages.
-    pub(crate) fn new_sortable_id(&self, now: Timestamp) -> String {
-        self.new_run_id(now).to_string()
-    }
-
     /// The plan of a team.
     pub async fn plan(&self, team: &TeamId) -> Result<Plan, StoreError> {
         Ok(self.team(team).await?.plan)

@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use ozma_domain::id::TeamId;
-use ozma_domain::plan::Plan;
+use ozma_domain::limits;
 use ozma_domain::run::{Run, RunRequest};
 use ozma_domain::text::chain;
-use ozma_store::{QueueEntry, StoreError, Written};
+use ozma_store::{KeyStep, QueueEntry, StoreError, TeamRow, Written};
 
 use crate::App;
+use crate::app::after;
+use crate::budget::{Affordable, Means, afford};
 use crate::launch::{LaunchError, Room, launch};
 use crate::metrics;
+use crate::ports::QueueMessage;
+use crate::queueing::{end, is_superseded, ring};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError {
@@ -30,31 +34,33 @@ enum Taking {
     Lost,
 }
 
-/// Starts as many runs as there are slots, oldest first. Returns how many.
+/// Looks after the runs whose time has come, then starts as many as there are slots, in the order of their turns. Returns how
+/// many.
 ///
 /// Where there was no room for one, nobody asks for a while; then one asks for all.
 pub async fn drain(app: &App, team: &TeamId) -> Result<usize, DispatchError> {
+    ring(app, team).await?;
     let row = app.team(team).await?;
-    if row.is_held(app.now()) {
+    if row.paused.is_some() || row.is_held(app.now()) {
         return Ok(0);
     }
     if row.hold.is_none() {
-        return Ok(start(app, team, &row.plan, usize::MAX).await?.0);
+        return Ok(start(app, &row, usize::MAX).await?.0);
     }
-    let (first, room) = start(app, team, &row.plan, 1).await?;
+    let (first, room) = start(app, &row, 1).await?;
     if first == 0 || room == Room::Nothing {
         return Ok(first);
     }
     app.store.release(team).await?;
-    Ok(first + start(app, team, &row.plan, usize::MAX).await?.0)
+    Ok(first + start(app, &row, usize::MAX).await?.0)
 }
 
 /// Starts at most so many. Returns how many, and whether there may be room for more.
-async fn start(app: &App, team: &TeamId, plan: &Plan, most: usize) -> Result<(usize, Room), DispatchError> {
+async fn start(app: &App, team: &TeamRow, most: usize) -> Result<(usize, Room), DispatchError> {
     let mut taken = Vec::new();
     // Whatever goes wrong on the way, those that have a slot are launched.
-    let mut failure = take_all(app, team, plan, most, &mut taken).await.map_err(DispatchError::from);
-    let launches = taken.iter().map(|(run, request)| launch(app, run, request, plan));
+    let mut failure = take_all(app, team, most, &mut taken).await.map_err(DispatchError::from);
+    let launches = taken.iter().map(|(run, request)| launch(app, run, request, &team.plan));
     let mut launches: FuturesUnordered<_> = launches.collect();
     let mut room = Room::ForMore;
     while let Some(launched) = launches.next().await {
@@ -70,11 +76,11 @@ async fn start(app: &App, team: &TeamId, plan: &Plan, most: usize) -> Result<(us
 /// Takes slots for waiting runs until there are no more of one of them, or `most` are taken.
 async fn take_all(
     app: &App,
-    team: &TeamId,
-    plan: &Plan,
+    row: &TeamRow,
     most: usize,
     all: &mut Vec<(Box<Run>, Box<RunRequest>)>,
 ) -> Result<(), StoreError> {
+    let TeamRow { team, plan, .. } = row;
     loop {
         let taken: BTreeSet<u16> = app.store.taken_slots(team).await?.iter().map(|row| row.slot).collect();
         let cap = usize::from(plan.concurrent_agents);
@@ -84,14 +90,14 @@ async fn take_all(
         if free.is_empty() {
             return Ok(());
         }
-        let waiting = app.store.queue_head(team, app.now(), free.len()).await?;
+        let waiting = app.store.queue_head(team, free.len()).await?;
         if waiting.is_empty() {
             return Ok(());
         }
         // Nobody is left, or no slot is: whoever is accepted or gives back a slot from now on sends a tick.
         let mut done = true;
         for (entry, slot) in waiting.into_iter().zip(free) {
-            match take(app, team, &entry, slot, plan.deadline_seconds(None)).await? {
+            match take(app, row, &entry, slot, !taken.is_empty() || !all.is_empty()).await? {
                 Taking::Taken(run, request) => all.push((run, request)),
                 Taking::NotQueued => done = false,
                 // The loop looks again at what is free and who waits: each loss is another's gain, so it ends.
@@ -107,7 +113,9 @@ async fn take_all(
     }
 }
 
-async fn take(app: &App, team: &TeamId, entry: &QueueEntry, slot: u16, longest: u64) -> Result<Taking, StoreError> {
+/// `others` says whether other agents of the team are at work.
+async fn take(app: &App, row: &TeamRow, entry: &QueueEntry, slot: u16, others: bool) -> Result<Taking, StoreError> {
+    let (team, longest) = (&row.team, row.plan.deadline_seconds(None));
     let run_id = entry.run_id;
     let found = (app.store.run(run_id).await?, app.store.request(team, run_id).await?);
     // An entry of an earlier version was left over: the run may be queued again, but not before its time.
@@ -125,13 +133,33 @@ async fn take(app: &App, team: &TeamId, entry: &QueueEntry, slot: u16, longest: 
         app.store.drop_queue_entry(team, entry).await?;
         return Ok(Taking::NotQueued);
     };
-    match app.store.take_slot(&queued, &pending, slot).await? {
+    if is_superseded(app, &queued).await? {
+        return Ok(Taking::NotQueued);
+    }
+    let (pending, ledger) = match afford(app, row, &queued, &request, others).await? {
+        Affordable::Yes(means) => {
+            let Means { left, seconds, booking, ledger } = *means;
+            (pending.bounded(left, seconds, booking), ledger)
+        }
+        Affordable::Later(reason) => {
+            put_off(app, &queued, &reason).await?;
+            return Ok(Taking::NotQueued);
+        }
+        Affordable::Never(reason) => {
+            // Lost: somebody else moved it, and the next look sees where to.
+            if let Some(ended) = queued.out_of_budget(&reason, app.now()) {
+                let (Written::Now | Written::Lost) = end(app, &queued, &ended).await?;
+            }
+            return Ok(Taking::NotQueued);
+        }
+    };
+    match app.store.take_slot(&queued, &pending, slot, ledger.as_ref()).await? {
         Written::Now => {
             // The slot is taken: an entry that stays costs the next tick a look.
             if let Err(err) = app.store.drop_queue_entry(team, entry).await {
                 tracing::warn!(run.id = %run_id, error = %chain(&err), "a queue entry was left over");
             }
-            let since = queued.not_before.unwrap_or(queued.created_at);
+            let since = entry.queued_at;
             let wait_ms = pending.updated_at.duration_since(since).as_millis();
             tracing::info!(run.id = %run_id, trace_id = run_id.trace_id(), slot, wait_ms, "a run took a slot");
             metrics::stage("QueueWait", &pending, since, pending.updated_at);
@@ -141,4 +169,19 @@ async fn take(app: &App, team: &TeamId, entry: &QueueEntry, slot: u16, longest: 
         }
         Written::Lost => Ok(Taking::Lost),
     }
+}
+
+/// Until others may have given back what they reserved.
+async fn put_off(app: &App, queued: &Run, reason: &str) -> Result<(), StoreError> {
+    let now = app.now();
+    let until = after(now, limits::BUDGET_RETRY_SECONDS);
+    let Some(later) = queued.put_off(now, until, reason) else { return Ok(()) };
+    if app.store.enter_queue(queued, &later, &KeyStep::Nothing).await? == Written::Now {
+        tracing::info!(run.id = %queued.run_id, reason, "put off");
+        let tick = QueueMessage::Tick { team: queued.team.clone() };
+        if let Err(err) = app.timer.send_at(until, tick).await {
+            tracing::warn!(run.id = %queued.run_id, error = %chain(&err), "could not set a timer; the sweep will look");
+        }
+    }
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! Launch: from a slot to a starting container. May be repeated for the same execution: the launcher starts nothing
 //! twice, and the claim lets only one agent in.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use ozma_domain::environment::{EnvironmentConfig, Network};
 use ozma_domain::failure::FailureClass;
@@ -15,9 +17,11 @@ use ozma_store::{Hold, StoreError, Written};
 use crate::App;
 use crate::accept::send_tick;
 use crate::app::after;
+use crate::budget::closing;
 use crate::metrics;
-use crate::ports::{LaunchRequest, Launched, PortError, QueueMessage};
+use crate::ports::{ContainerStatus, LaunchRequest, Launched, PortError, QueueMessage};
 use crate::settle::{SettleError, settle};
+use crate::sweep::STOP_SECONDS;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
@@ -32,6 +36,9 @@ pub enum LaunchError {
 /// For how long nobody of a team is started at most, because there was no room for one: so long a run that waits may keep
 /// those behind it.
 const HOLD_SECONDS: i64 = 30;
+
+/// How long an agent that has said its last word may take to be gone.
+const PREVIOUS_PAUSE: Duration = Duration::from_secs(2);
 
 /// What a launch says of the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +88,12 @@ async fn attempt(app: &App, run: &Run, request: &RunRequest, plan: &Plan, again:
         return Ok(Room::ForMore);
     }
     let begun = app.now();
-    let launched = app.launcher.launch(&launch).await.inspect_err(|_| metrics::count("LaunchFailures", 1))?;
+    let launched = if !again && still_stopping(app, execution).await? {
+        let reason = "the agent of the execution before is still stopping".to_owned();
+        Launched::NotYet { reason, wait: PREVIOUS_PAUSE }
+    } else {
+        app.launcher.launch(&launch).await.inspect_err(|_| metrics::count("LaunchFailures", 1))?
+    };
     match launched {
         Launched::Started { isolation } => {
             let trace_id = run.run_id.trace_id();
@@ -132,6 +144,26 @@ async fn attempt(app: &App, run: &Run, request: &RunRequest, plan: &Plan, again:
     }
 }
 
+/// Whether the container of the execution before is still there: its agent has reported, and is about to exit or misses the
+/// answer. Two containers of one run are never alive at once, unless one does not go and was given up.
+async fn still_stopping(app: &App, execution: ExecutionId) -> Result<bool, LaunchError> {
+    if execution.number == 1 {
+        return Ok(false);
+    }
+    let Some(before) = app.store.past_executions(execution.run).await?.pop() else { return Ok(false) };
+    let Some(ended_at) = before.ended_at else { return Ok(false) };
+    let given_up = before.stop_at.is_some_and(|told| ended_at >= after(told, STOP_SECONDS));
+    if given_up || app.now() >= after(ended_at, STOP_SECONDS) {
+        return Ok(false);
+    }
+    let before = ExecutionId::new(execution.run, before.number);
+    if app.launcher.status(before).await? != ContainerStatus::Alive {
+        return Ok(false);
+    }
+    app.launcher.stop(before).await?;
+    Ok(true)
+}
+
 /// A cancel that raced with the start found nothing to stop yet.
 async fn stop_if_cancelled(app: &App, execution: ExecutionId) -> Result<(), LaunchError> {
     let run = app.store.run(execution.run).await?;
@@ -177,7 +209,7 @@ async fn postpone(
     app: &App,
     execution: ExecutionId,
     reason: &str,
-    wait: std::time::Duration,
+    wait: Duration,
 ) -> Result<Option<(TeamId, Timestamp)>, LaunchError> {
     loop {
         let Some(run) = app.store.run(execution.run).await? else { return Ok(None) };
@@ -185,7 +217,9 @@ async fn postpone(
         let now = app.now();
         let until = now.saturating_add(wait).unwrap_or(now);
         let Some(queued) = run.postponed(now, until, reason) else { return Ok(None) };
-        if app.store.requeue_run(&run, &queued, slot).await? == Written::Now {
+        // Nothing ran that anybody would charge for.
+        let ledger = closing(app, &run, 0, now).await?;
+        if app.store.requeue_run(&run, &queued, slot, ledger.as_ref()).await? == Written::Now {
             tracing::warn!(run.id = %run.run_id, reason, wait_ms = wait.as_millis(), "postponed");
             app.timer.send_at(until, QueueMessage::Tick { team: run.team.clone() }).await?;
             return Ok(Some((run.team, until)));

@@ -2,6 +2,7 @@
 //! condition that the facts still hold, and announces it. Each may run twice, late, or half: the state after is the same.
 
 pub mod accept;
+pub mod artifacts;
 pub mod audit;
 pub mod automations;
 pub mod cancel;
@@ -18,10 +19,14 @@ pub mod ports;
 pub mod receive;
 pub mod settle;
 pub mod sweep;
+pub mod teams;
 pub mod transcript;
+pub mod waiting;
 
 mod app;
+mod budget;
 mod gzip;
 mod maskers;
+mod queueing;
 
 pub use app::{App, Settings};

@@ -4,6 +4,7 @@
 use ozma_domain::audit::digest;
 use ozma_domain::automation::Automation;
 use ozma_domain::id::{AutomationId, RunId};
+use ozma_domain::lane::Lane;
 use ozma_domain::run::RunSource;
 use ozma_domain::standard_webhooks::{Envelope, SigningSecret, Unverified};
 use ozma_store::StoreError;
@@ -49,7 +50,8 @@ pub async fn webhook(app: &App, id: &str, envelope: &Envelope, body: &[u8]) -> R
         found.as_ref().map_or_else(|| vec![SigningSecret::derived(key, &id, 1)], |found| found.secrets(key, now));
     envelope.verify(body, &secrets, now)?;
     let automation = active(found, &id)?;
-    start(app, automation, RunSource::Api, &format!("webhook\n{}", envelope.id), body).await
+    let lane = Lane::Automation(id);
+    start(app, automation, RunSource::Api, lane, &format!("webhook\n{}", envelope.id), body).await
 }
 
 /// A planned event for the automation of that id, from inside the account. `occurrence` is the same whenever it is
@@ -57,7 +59,8 @@ pub async fn webhook(app: &App, id: &str, envelope: &Envelope, body: &[u8]) -> R
 pub async fn planned(app: &App, id: &AutomationId, occurrence: &str, content: &[u8]) -> Result<Received, ReceiveError> {
     let found = app.store.automation(id).await?.map(|saved| saved.automation);
     let automation = active(found, id)?;
-    start(app, automation, RunSource::ScheduledAgent, &format!("planned\n{occurrence}"), content).await
+    let lane = Lane::Schedule(id.clone());
+    start(app, automation, RunSource::ScheduledAgent, lane, &format!("planned\n{occurrence}"), content).await
 }
 
 fn active(found: Option<Automation>, id: &AutomationId) -> Result<Automation, ReceiveError> {
@@ -69,6 +72,7 @@ async fn start(
     app: &App,
     automation: Automation,
     source: RunSource,
+    lane: Lane,
     occurrence: &str,
     content: &[u8],
 ) -> Result<Received, ReceiveError> {
@@ -80,6 +84,10 @@ async fn start(
     let key = format!("automation\n{id}\n{occurrence}");
     let new = NewRun {
         idempotency: Some(Idempotency { key, body_hash: digest(content).to_string() }),
+        lane,
+        weight: config.weight,
+        runs_per_hour: config.runs_per_hour,
+        automation_budget: config.budget,
         ..NewRun::from_template(template, team, config.name, source)
     };
     let AcceptedRun { run_id, created, .. } = accept(app, new).await?;

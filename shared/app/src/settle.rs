@@ -6,16 +6,19 @@ use ozma_domain::id::ExecutionId;
 use ozma_domain::lifecycle::Ending;
 use ozma_domain::limits;
 use ozma_domain::outcome::Outcome;
+use ozma_domain::protocol::Usage;
 use ozma_domain::run::Run;
 use ozma_domain::state::RunState;
 use ozma_domain::text::chain;
-use ozma_store::{Owed, StoreError, Written};
+use ozma_store::{KeyRelease, Owed, StoreError, Written};
 
 use crate::App;
 use crate::accept::send_tick;
 use crate::app::after;
+use crate::budget::closing;
 use crate::metrics;
 use crate::ports::{ContainerEnd, QueueMessage};
+use crate::queueing::{after_release, release};
 
 /// What an end came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub async fn settle(
     last_segment: Option<u32>,
 ) -> Result<Settled, SettleError> {
     let Some(run) = app.store.run(execution.run).await? else { return Ok(Settled::Stale) };
-    settle_run(app, run, execution, outcome, last_segment).await
+    settle_run(app, run, execution, outcome, last_segment, None).await
 }
 
 /// The same for a run that was just read.
@@ -51,23 +54,38 @@ pub(crate) async fn settle_run(
     execution: ExecutionId,
     outcome: &Outcome,
     last_segment: Option<u32>,
+    usage: Option<Usage>,
 ) -> Result<Settled, SettleError> {
     loop {
         let slot = run.held_slot();
-        let (written, after) = match run.ended(execution.number, outcome, app.now(), last_segment) {
-            Ending::Ended(ended) => (app.store.end_run(&run, &ended, slot, &[Owed::Publish, Owed::Seal]).await?, ended),
+        let mut key = KeyRelease::Nothing;
+        let now = app.now();
+        let used = usage.filter(|_| run.is_current(execution)).and_then(|usage| run.used(usage));
+        let last = used.as_ref().unwrap_or(&run);
+        let ledger = closing(app, last, last.seconds_of_execution(now), now).await?;
+        let ledger = ledger.as_ref();
+        let (written, after) = match last.ended(execution.number, outcome, now, last_segment) {
+            Ending::Ended(ended) => {
+                let owed = [Owed::Publish, Owed::Seal];
+                key = release(app, &ended).await?;
+                (app.store.end_run(&run, &ended, slot, &owed, &key, ledger).await?, ended)
+            }
             Ending::Requeued(queued) => match slot {
-                Some(slot) => (app.store.requeue_run(&run, &queued, slot).await?, queued),
+                Some(slot) => (app.store.requeue_run(&run, &queued, slot, ledger).await?, queued),
                 None => return Ok(Settled::Already),
             },
             Ending::Released(closed) => match slot {
-                Some(slot) => (app.store.release_slot(&run, &closed, slot).await?, closed),
+                Some(slot) => {
+                    key = release(app, &closed).await?;
+                    (app.store.release_slot(&run, &closed, slot, &key, ledger).await?, closed)
+                }
                 None => return Ok(Settled::Already),
             },
             Ending::Already => return Ok(Settled::Already),
             Ending::Stale => return Ok(Settled::Stale),
         };
         if written == Written::Now {
+            after_release(app, &key).await;
             announce(app, execution, &after, outcome).await;
             return Ok(Settled::Now(after.state));
         }
@@ -103,7 +121,7 @@ pub async fn container_gone(
             Outcome::failed(class, end.map_or_else(|| what.to_owned(), |end| format!("{what}: {}", end.reason)))
         }
     };
-    settle_run(app, run, execution, &failure, None).await
+    settle_run(app, run, execution, &failure, None, None).await
 }
 
 /// Why a live execution has to end, if it has to.
@@ -113,6 +131,14 @@ pub(crate) fn overdue(app: &App, run: &Run, awake_since: Timestamp) -> Option<Ou
     if now >= last_moment {
         let failure = Outcome::failed(FailureClass::NoReport, "past its deadline, and the agent did not report");
         return Some(failure);
+    }
+    // What it reserved of a shared budget is used up, and it has not been heard since.
+    if let Some(booking) = &current.booking {
+        let seconds = i64::try_from(booking.seconds).unwrap_or(i64::MAX);
+        if now >= after(after(current.dispatched_at, seconds), limits::DEADLINE_GRACE_SECONDS) {
+            let message = "silent past what it had reserved of a budget";
+            return Some(Outcome::failed(FailureClass::BudgetReached, message));
+        }
     }
     let lease_until = current.lease_until.max(after(awake_since, app.settings.lease_seconds));
     if now < lease_until {
@@ -145,7 +171,7 @@ async fn announce(app: &App, execution: ExecutionId, run: &Run, outcome: &Outcom
     }
     // A tick for nobody costs as much as one for somebody. Whoever is queued from now on sends one of their own, and finds
     // the slot that was given back.
-    let waiting = app.store.queue_head(&run.team, app.now(), 1).await;
+    let waiting = app.store.queue_head(&run.team, 1).await;
     if waiting.is_ok_and(|waiting| waiting.is_empty()) {
         tracing::debug!(run.id = %run.run_id, "nobody waits for the slot");
     } else {

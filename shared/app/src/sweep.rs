@@ -9,7 +9,7 @@ use ozma_domain::limits;
 use ozma_domain::run::Run;
 use ozma_domain::state::RunState;
 use ozma_domain::text::chain;
-use ozma_store::{QueueEntry, SlotRow, StoreError, TeamRow, Written};
+use ozma_store::{SlotRow, StoreError, TeamRow, Written};
 
 use serde::Serialize;
 
@@ -20,11 +20,12 @@ use crate::dispatch::{DispatchError, drain};
 use crate::launch::{LaunchError, launch_again};
 use crate::metrics;
 use crate::ports::{ContainerStatus, PortError};
+use crate::queueing::is_superseded;
 use crate::settle::{SettleError, Settled, container_gone, overdue, settle};
 
 /// How long a container that has to stop may take to go: until the next round tells it to, at most a minute, then its own
 /// time to finalise, and the launcher's to tell.
-const STOP_SECONDS: i64 = 90;
+pub(crate) const STOP_SECONDS: i64 = 90;
 
 /// A run that waits for less than this beside a free slot has a tick on its way, and is not repaired by being started.
 const TICK_SECONDS: i64 = 15;
@@ -124,10 +125,11 @@ impl Round<'_> {
             self.note("a slot", swept);
         }
         let now = app.now();
-        let oldest = app.store.queue_head(&row.team, now, 1).await?;
-        let due_at = oldest.first().map(QueueEntry::due_at);
+        let next = app.store.queue_head(&row.team, 1).await?;
+        let due_at = next.first().map(|entry| entry.queued_at);
         // A run that waited while all slots were taken was not forgotten, nor was one whose tick may be on its way.
         let could_start = !row.is_held(now)
+            && row.paused.is_none()
             && due_at.is_some_and(|due| now > after(due, TICK_SECONDS))
             && taken.len() < usize::from(row.plan.concurrent_agents);
         let forgotten =
@@ -174,6 +176,9 @@ impl Round<'_> {
                     self.repairs.ended += usize::from(is_now(container_gone(app, execution, end.as_ref()).await?));
                 }
             }
+            return Ok(());
+        }
+        if is_superseded(app, &run).await? {
             return Ok(());
         }
         if let ContainerStatus::Gone { end } = alive {

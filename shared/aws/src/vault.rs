@@ -45,29 +45,24 @@ impl Vault for AwsVault {
             return Err(PortError::new(format!("the secret {name} is larger than {SECRET_BYTES} bytes")));
         }
         let id = self.id(team, name);
-        let put = self.secrets.put_secret_value().secret_id(&id).secret_string(value.expose_secret());
-        match put.send().await {
+        let put = || self.secrets.put_secret_value().secret_id(&id).secret_string(value.expose_secret()).send();
+        let not_replaced = |err| PortError::because("could not replace a secret", err);
+        match put().await {
             Ok(_) => return Ok(()),
             Err(err) if err.code() == Some("ResourceNotFoundException") => {}
             // Deleted with a time for recovery, as a teardown of the installation does: its name is taken until then.
             Err(err) if err.code() == Some("InvalidRequestException") => {
                 let restore = self.secrets.restore_secret().secret_id(&id).send().await;
                 restore.map_err(|err| PortError::because("could not restore a secret that is being deleted", err))?;
-                let put = self.secrets.put_secret_value().secret_id(&id).secret_string(value.expose_secret());
-                put.send().await.map_err(|err| PortError::because("could not replace a secret", err))?;
-                return Ok(());
+                return put().await.map(drop).map_err(not_replaced);
             }
-            Err(err) => return Err(PortError::because("could not replace a secret", err)),
+            Err(err) => return Err(not_replaced(err)),
         }
         let create = self.secrets.create_secret().name(&id).secret_string(value.expose_secret());
         match create.send().await {
             Ok(_) => Ok(()),
             // Somebody else created it between the two calls.
-            Err(err) if err.code() == Some("ResourceExistsException") => {
-                let put = self.secrets.put_secret_value().secret_id(&id).secret_string(value.expose_secret());
-                put.send().await.map_err(|err| PortError::because("could not replace a secret", err))?;
-                Ok(())
-            }
+            Err(err) if err.code() == Some("ResourceExistsException") => put().await.map(drop).map_err(not_replaced),
             Err(err) => Err(PortError::because("could not create a secret", err)),
         }
     }

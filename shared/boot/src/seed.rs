@@ -27,8 +27,8 @@ pub(crate) async fn seed(
         store.put_team(&TeamRow { plan: plan.clone(), ..row }).await?;
     }
     let hash = admin_key.hash();
-    if store.api_key(&hash).await?.is_none() {
-        let row = ApiKeyRow { team: team.clone(), name: "admin".to_owned(), created_at: clock.now() };
+    if store.api_key(&hash).await?.is_none_or(|row| !row.operator) {
+        let row = ApiKeyRow { team: team.clone(), name: "admin".to_owned(), created_at: clock.now(), operator: true };
         store.put_api_key(&hash, &row).await?;
     }
     let public_key = public_key(signing_seed);

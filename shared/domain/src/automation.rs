@@ -5,7 +5,9 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AutomationId, TeamId};
+use crate::lane::check_weight;
 use crate::limits;
+use crate::run_limits::Budget;
 use crate::standard_webhooks::SigningSecret;
 use crate::template::{InvalidField, RunTemplate};
 use crate::text;
@@ -32,6 +34,15 @@ pub struct AutomationConfig {
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub paused: bool,
     pub template: RunTemplate,
+    /// Of its lane, see [`crate::lane`]; the team's for automations where there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub weight: Option<u16>,
+    /// Runs that it may start in an hour; with a concurrency key, for each key.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub runs_per_hour: Option<u32>,
+    /// For all its runs of a month, by UTC.
+    #[serde(skip_serializing_if = "Budget::is_none", default)]
+    pub budget: Budget,
 }
 
 impl AutomationConfig {
@@ -42,6 +53,15 @@ impl AutomationConfig {
         }
         if !text::is_name(&self.name) {
             return Err(InvalidField::new("name", text::NAME));
+        }
+        check_weight(self.weight)?;
+        if self.runs_per_hour.is_some_and(|runs| !(1..=limits::QUEUED_RUNS_MAX).contains(&runs)) {
+            return Err(InvalidField::new("runs_per_hour", format!("from 1 to {}", limits::QUEUED_RUNS_MAX)));
+        }
+        self.budget.check("budget")?;
+        if self.template.scheduling.not_before.is_some() {
+            let reason = "each trigger would start its run at that one moment; leave it out";
+            return Err(InvalidField::new("run.scheduling.not_before", reason));
         }
         // The template is the member `run` of the API.
         self.template.check().map_err(|err| InvalidField { field: format!("run.{}", err.field), ..err })

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error_code::ErrorCode;
-use crate::limits;
 use crate::state::RunEvent;
 
 /// The closed list of reasons. Whoever ends an execution picks one; [`FailureClass::verdict`] is the policy.
@@ -22,6 +21,10 @@ pub enum FailureClass {
     TaskFailed,
     /// The run's or the plan's deadline.
     DeadlineReached,
+    /// The task gave no sign of life for longer than its run allows.
+    IdleTooLong,
+    /// What the run may cost is used up.
+    BudgetReached,
     /// The task used more memory, disk or processes than its plan gives.
     OutOfMemory,
     DiskFull,
@@ -45,17 +48,20 @@ pub struct Verdict {
     /// [`RunEvent::Failed`] or [`RunEvent::Errored`].
     pub event: RunEvent,
     pub code: Option<ErrorCode>,
-    pub retried: bool,
+    /// The pauses before the second execution, the third, and so on, in seconds; after as many the failure is final.
+    pub retries: &'static [i64],
 }
 
 impl FailureClass {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::SecretMissing,
         Self::EnvironmentMissing,
         Self::ImageUnusable,
         Self::SetupFailed,
         Self::TaskFailed,
         Self::DeadlineReached,
+        Self::IdleTooLong,
+        Self::BudgetReached,
         Self::OutOfMemory,
         Self::DiskFull,
         Self::LaunchRefused,
@@ -68,25 +74,30 @@ impl FailureClass {
 
     pub fn verdict(self) -> Verdict {
         use FailureClass as C;
-        let failed = |code| Verdict { event: RunEvent::Failed, code, retried: false };
-        let errored = |code, retried| Verdict { event: RunEvent::Errored, code: Some(code), retried };
+        let failed = |code| Verdict { event: RunEvent::Failed, code, retries: &[] };
+        let errored = |code, retries| Verdict { event: RunEvent::Errored, code: Some(code), retries };
         match self {
             C::SecretMissing | C::EnvironmentMissing => failed(Some(ErrorCode::ResourceNotFound)),
             C::ImageUnusable | C::SetupFailed => failed(Some(ErrorCode::EnvironmentSetupFailed)),
             // The task's own verdict needs no platform code.
-            C::TaskFailed | C::DeadlineReached => failed(None),
-            C::OutOfMemory | C::DiskFull => failed(Some(ErrorCode::BudgetExceeded)),
-            C::LaunchRefused => errored(ErrorCode::ResourceUnavailable, false),
-            C::NeverClaimed => errored(ErrorCode::ResourceUnavailable, true),
-            C::AgentLost | C::Interrupted => errored(ErrorCode::InternalError, true),
-            C::AgentFailed => errored(ErrorCode::AgentProcessFailed, false),
-            C::NoReport => errored(ErrorCode::InfrastructureTimeout, false),
+            C::TaskFailed | C::DeadlineReached | C::IdleTooLong => failed(None),
+            C::OutOfMemory | C::DiskFull | C::BudgetReached => failed(Some(ErrorCode::BudgetExceeded)),
+            C::LaunchRefused => errored(ErrorCode::ResourceUnavailable, &[]),
+            // What just failed to start needs a moment.
+            C::NeverClaimed => errored(ErrorCode::ResourceUnavailable, &[1, 10]),
+            C::AgentLost => errored(ErrorCode::InternalError, &[1, 10]),
+            // Nobody's fault, and likely to come again where capacity is lent: the work was saved, and goes on.
+            C::Interrupted => errored(ErrorCode::InternalError, &[1, 1, 10, 60]),
+            C::AgentFailed => errored(ErrorCode::AgentProcessFailed, &[]),
+            C::NoReport => errored(ErrorCode::InfrastructureTimeout, &[]),
         }
     }
 
-    /// Whether the run goes back to the queue after its `executions`-th execution ended this way.
-    pub fn is_retried_after(self, executions: u32) -> bool {
-        self.verdict().retried && executions < limits::EXECUTIONS
+    /// The pause, in seconds, before the run is tried again, when its `attempt`-th execution (from 1) has ended this way.
+    /// None: it is not.
+    pub fn retry_pause(self, attempt: u32) -> Option<i64> {
+        let pauses = self.verdict().retries;
+        pauses.get(usize::try_from(attempt).ok()?.checked_sub(1)?).copied()
     }
 }
 
@@ -101,19 +112,21 @@ mod tests {
             .map(|class| {
                 let verdict = class.verdict();
                 let code = verdict.code.map_or("-", ErrorCode::as_str);
-                format!("{class:?} {:?} {code} retried={}", verdict.event, verdict.retried)
+                format!("{class:?} {:?} {code} retries={:?}", verdict.event, verdict.retries)
             })
             .collect();
         insta::assert_snapshot!(table.join("\n"));
     }
 
     #[test]
-    fn the_platform_is_retried_twice_and_the_user_never() {
-        assert!(FailureClass::AgentLost.is_retried_after(2));
-        assert!(!FailureClass::AgentLost.is_retried_after(3));
+    fn the_platform_is_retried_and_the_user_never() {
+        let pauses = |class: FailureClass| (1..).map_while(|attempt| class.retry_pause(attempt)).collect::<Vec<_>>();
+        assert_eq!(pauses(FailureClass::AgentLost), [1, 10]);
+        assert_eq!(pauses(FailureClass::Interrupted), [1, 1, 10, 60]);
+        assert_eq!(FailureClass::AgentLost.retry_pause(0), None);
         for class in FailureClass::ALL {
             let verdict = class.verdict();
-            assert!(!(verdict.event == RunEvent::Failed && verdict.retried), "{class:?}");
+            assert!(verdict.event != RunEvent::Failed || verdict.retries.is_empty(), "{class:?}");
             if let Some(code) = verdict.code {
                 let state = if verdict.event == RunEvent::Failed { "FAILED" } else { "ERROR" };
                 assert_eq!(code.run_state().as_str(), state, "{class:?} blames the same side as its code");

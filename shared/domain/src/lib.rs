@@ -3,6 +3,7 @@
 //! Nothing here does IO, reads a clock or the environment, or draws random numbers, so nothing here can fail for an
 //! outside reason. Everything with an `await` lives above, fetches facts, asks this crate, and writes the answer.
 
+pub mod artifact;
 pub mod audit;
 pub mod automation;
 pub mod aws;
@@ -11,6 +12,8 @@ pub mod error_code;
 pub mod failure;
 pub mod harness;
 pub mod id;
+pub mod lane;
+pub mod ledger;
 pub mod lifecycle;
 pub mod limits;
 pub mod mask;
@@ -20,8 +23,12 @@ pub mod protocol;
 pub mod receipt;
 pub mod repository;
 pub mod run;
+pub mod run_limits;
+pub mod scheduling;
 pub mod standard_webhooks;
 pub mod state;
+pub mod team_settings;
 pub mod template;
 pub mod text;
 pub mod token;
+pub mod waiting;

@@ -4,10 +4,15 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::error_code::ErrorCode;
+use crate::failure::FailureClass;
 use crate::id::{RunId, TeamId};
+use crate::lane::Share;
+use crate::ledger::Booking;
 use crate::limits;
 use crate::outcome::Outcome;
-use crate::run::{Execution, Isolation, Run, Status};
+use crate::protocol::Usage;
+use crate::run::{Execution, Isolation, Place, Run, Status};
+use crate::run_limits::Budget;
 use crate::state::{RunEvent, RunState, Step};
 use crate::text;
 
@@ -36,6 +41,18 @@ pub enum Ending {
     Stale,
 }
 
+/// What it is time for, of a queued run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// It may start now, and enters the queue.
+    Start,
+    /// It has waited for longer than it was worth.
+    Expiry,
+    /// The whole run's time is over.
+    Deadline,
+    Nothing,
+}
+
 impl Run {
     pub fn accepted(run_id: RunId, team: TeamId, now: Timestamp) -> Self {
         Self {
@@ -48,30 +65,107 @@ impl Run {
             executions: 0,
             attempts: 0,
             not_before: None,
+            share: Share::default(),
+            turn: None,
+            key: None,
+            expires_at: None,
+            deadline_at: None,
+            follow_up: None,
             execution: None,
             started_at: None,
             ended_at: None,
             status: None,
             watched_until: None,
             compute_seconds: 0,
+            usage: Usage::default(),
         }
+    }
+
+    /// Where it waits. None: it does not.
+    pub fn place(&self) -> Option<Place> {
+        (self.state == RunState::Queued).then_some(match (self.not_before, self.turn) {
+            (Some(until), _) => Place::Until(until),
+            (None, Some(turn)) => Place::Queue(turn),
+            (None, None) => Place::Line,
+        })
+    }
+
+    /// What it is time for at `now`. Times count by the millisecond, as the table keeps them.
+    pub fn due(&self, now: Timestamp) -> Due {
+        let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at.as_millisecond() <= now.as_millisecond());
+        match self.place() {
+            None => Due::Nothing,
+            _ if is_due(self.deadline_at) => Due::Deadline,
+            _ if is_due(self.expires_at) => Due::Expiry,
+            Some(Place::Until(_)) if is_due(self.not_before) => Due::Start,
+            Some(_) => Due::Nothing,
+        }
+    }
+
+    /// Puts a queued run off until `until`, for `reason`. None: it is not queued any more.
+    pub fn put_off(&self, now: Timestamp, until: Timestamp, reason: &str) -> Option<Self> {
+        self.place()?;
+        let message = text::shorten(&text::one_line(reason), limits::STATUS_CHARS);
+        let status = Status { message, error_code: Some(ErrorCode::BudgetExceeded), retryable: None };
+        Some(Self { updated_at: now, not_before: Some(until), status: Some(status), ..self.clone() })
+    }
+
+    /// FAILED, because a budget is used up before it could start. None: it is not queued.
+    pub fn out_of_budget(&self, reason: &str, now: Timestamp) -> Option<Self> {
+        self.place()?;
+        let mut ended = self.over(RunEvent::Failed, reason, now)?;
+        if let Some(status) = &mut ended.status {
+            status.error_code = Some(ErrorCode::BudgetExceeded);
+        }
+        Some(ended)
+    }
+
+    /// A pending run bounded by budgets: `left` of its own, of which compute lasts for `seconds`, and by what it has
+    /// reserved of shared ones.
+    #[must_use]
+    pub fn bounded(mut self, left: Budget, seconds: Option<u64>, booking: Option<Booking>) -> Self {
+        if let Some(current) = &mut self.execution {
+            current.budget = left;
+            current.booking = booking;
+            let seconds = seconds.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
+            let until = seconds.map(|seconds| after(current.dispatched_at, seconds));
+            if let Some(until) = until.filter(|until| *until < current.deadline_at) {
+                current.deadline_at = until;
+                current.ends_by_budget = true;
+            }
+        }
+        self
+    }
+
+    /// The execution with what its harness reports. None: nothing new.
+    pub fn used(&self, usage: Usage) -> Option<Self> {
+        let current = self.execution.as_ref().filter(|current| !current.closed)?;
+        // Reported late, a sum may be behind the one before.
+        let usage = Usage {
+            tokens: usage.tokens.max(current.usage.tokens),
+            micro_usd: usage.micro_usd.max(current.usage.micro_usd),
+        };
+        (usage != current.usage)
+            .then(|| Self { execution: Some(Execution { usage, ..current.clone() }), ..self.clone() })
     }
 
     /// QUEUED → PENDING with a slot, to be claimed within `start_seconds`. None: the run is not queued any more.
     pub fn dispatched(&self, slot: u16, now: Timestamp, deadline_seconds: u64, start_seconds: i64) -> Option<Self> {
         let state = self.moved(RunEvent::Dispatched)?;
         let seconds = i64::try_from(deadline_seconds).unwrap_or(i64::MAX);
+        let deadline_at = now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
         Some(Self {
             state,
             updated_at: now,
             executions: self.executions + 1,
             attempts: self.attempts + 1,
             not_before: None,
+            expires_at: None,
             execution: Some(Execution {
                 number: self.executions + 1,
                 slot,
                 dispatched_at: now,
-                deadline_at: now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX),
+                deadline_at: self.deadline_at.map_or(deadline_at, |of_run| of_run.min(deadline_at)),
                 lease_until: after(now, start_seconds),
                 claimed_at: None,
                 started_at: None,
@@ -81,6 +175,10 @@ impl Run {
                 closed: false,
                 last_segment: None,
                 stop_at: None,
+                usage: Usage::default(),
+                budget: Budget::default(),
+                ends_by_budget: false,
+                booking: None,
             }),
             ..self.clone()
         })
@@ -179,19 +277,32 @@ impl Run {
             Some(current) if current.number == execution => {}
             _ => return Ending::Stale,
         }
+        let used = self.execution.as_ref().map(|current| current.usage).unwrap_or_default();
         let closed = Self {
             execution: self.closed_execution(now, last_segment),
             compute_seconds: self.compute_seconds + self.seconds_of_execution(now),
+            usage: Usage {
+                tokens: self.usage.tokens.saturating_add(used.tokens),
+                micro_usd: self.usage.micro_usd.saturating_add(used.micro_usd),
+            },
             ..self.clone()
+        };
+        let by_budget = self.execution.as_ref().is_some_and(|current| current.ends_by_budget);
+        let outcome = match outcome {
+            Outcome::Failed { class: FailureClass::DeadlineReached, .. } if by_budget => &Outcome::failed(
+                FailureClass::BudgetReached,
+                "the budget of the run is used up; what it changed is kept",
+            ),
+            outcome => outcome,
         };
         if self.state.is_terminal() {
             return Ending::Released(closed);
         }
         if let Outcome::Failed { class, .. } = outcome
-            && class.is_retried_after(self.attempts)
+            && let Some(pause) = class.retry_pause(self.attempts)
+            && self.deadline_at.is_none_or(|deadline| now < deadline)
             && let Some(state) = self.moved(RunEvent::Requeued)
         {
-            let pause = limits::RETRY_PAUSE_SECONDS[usize::from(self.attempts > 1)];
             return Ending::Requeued(Self {
                 state,
                 updated_at: now,
@@ -212,8 +323,56 @@ impl Run {
     /// CANCELLED, whatever it was. None: the run had ended. The execution of a live run stays open for its agent's last
     /// words until its container is gone.
     pub fn cancelled(&self, by: &str, now: Timestamp) -> Option<Self> {
-        let state = self.moved(RunEvent::Cancelled)?;
-        let message = text::shorten(&format!("cancelled by {by}"), limits::STATUS_CHARS);
+        self.over(RunEvent::Cancelled, &format!("cancelled by {by}"), now)
+    }
+
+    /// CANCELLED, because `other` has its concurrency key and the policy is to skip. None: the run is not queued.
+    pub fn skipped(&self, other: RunId, now: Timestamp) -> Option<Self> {
+        let key = self.key.as_deref().unwrap_or_default();
+        let queued = self.place().is_some();
+        let message = format!("skipped: the run {other} has the concurrency key \"{key}\"");
+        queued.then(|| self.over(RunEvent::Cancelled, &message, now)).flatten()
+    }
+
+    /// CANCELLED, because it was not started in time. None: it was.
+    pub fn expired(&self, now: Timestamp) -> Option<Self> {
+        self.place()?;
+        let held = self.status.as_ref().map(|status| format!("; {}", status.message)).unwrap_or_default();
+        self.over(RunEvent::Cancelled, &format!("not started before it expired in the queue{held}"), now)
+    }
+
+    /// FAILED, because the time of the whole run is over before it could start again. None: it is not queued.
+    pub fn out_of_time(&self, now: Timestamp) -> Option<Self> {
+        self.place()?;
+        let held = self.status.as_ref().map(|status| format!("; {}", status.message)).unwrap_or_default();
+        self.over(RunEvent::Failed, &format!("past the deadline of the run while it waited{held}"), now)
+    }
+
+    /// Terminal → QUEUED, for a new execution that does what the message `follow_up` says. None: the run has not ended, or
+    /// its container is still there.
+    pub fn followed_up(&self, follow_up: &str, now: Timestamp, deadline_at: Option<Timestamp>) -> Option<Self> {
+        if self.held_slot().is_some() {
+            return None;
+        }
+        Some(Self {
+            state: self.moved(RunEvent::FollowedUp)?,
+            updated_at: now,
+            attempts: 0,
+            not_before: None,
+            turn: None,
+            expires_at: None,
+            deadline_at,
+            ended_at: None,
+            status: None,
+            follow_up: Some(follow_up.to_owned()),
+            ..self.clone()
+        })
+    }
+
+    /// The end of a run that has no say in it.
+    fn over(&self, event: RunEvent, message: &str, now: Timestamp) -> Option<Self> {
+        let state = self.moved(event)?;
+        let message = text::shorten(message, limits::STATUS_CHARS);
         Some(Self {
             state,
             updated_at: now,
@@ -246,8 +405,8 @@ impl Run {
         Some(Execution { closed: true, ended_at: Some(now), last_segment, ..current })
     }
 
-    /// Whole seconds, begun ones counted: that is how compute is billed.
-    fn seconds_of_execution(&self, now: Timestamp) -> u64 {
+    /// Whole seconds of the current execution, begun ones counted: that is how compute is billed.
+    pub fn seconds_of_execution(&self, now: Timestamp) -> u64 {
         let Some(execution) = &self.execution else { return 0 };
         let ms = now.duration_since(execution.dispatched_at).as_millis();
         u64::try_from(ms).unwrap_or(0).div_ceil(1000)
@@ -270,7 +429,6 @@ fn after(at: Timestamp, seconds: i64) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::FailureClass;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_795_000_000 + seconds).unwrap()
@@ -360,6 +518,19 @@ mod tests {
         let beaten = run.beaten(at(18), 15, 60).unwrap();
         assert_eq!(beaten.execution.as_ref().unwrap().lease_until, at(78));
         assert_eq!(beaten.beaten(at(19), 15, 60), None);
+    }
+
+    #[test]
+    fn an_ended_run_is_reopened_by_a_follow_up_once_its_container_is_gone() {
+        assert_eq!(in_progress().followed_up("1", at(4), None), None);
+        let cancelled = in_progress().cancelled("me", at(4)).unwrap();
+        assert_eq!(cancelled.followed_up("1", at(5), None), None, "its container is there");
+        let Ending::Released(gone) = cancelled.ended(1, &lost(), at(6), Some(2)) else { panic!() };
+        let again = gone.followed_up("1", at(7), None).unwrap();
+        assert_eq!((again.state, again.ended_at, again.place()), (RunState::Queued, None, Some(Place::Line)));
+        let second = again.dispatched(0, at(8), 60, 600).unwrap();
+        assert_eq!((second.executions, second.attempts), (2, 1));
+        assert_eq!(second.ended(1, &lost(), at(9), None), Ending::Stale);
     }
 
     #[test]

@@ -58,6 +58,48 @@ pub const LIST_WINDOW_RUNS: usize = 10_000;
 /// Queue entries counted for a position; past it the answer is "at least". Keeps a read of a run flat in queue depth.
 pub const QUEUE_POSITION: usize = 1_000;
 
+/// A concurrency key, in bytes: a repository and a branch, or the address of a thread.
+pub const CONCURRENCY_KEY_BYTES: usize = 255;
+
+/// How long a run may wait, or be put off, in seconds: 30 days. What is to start later is a schedule.
+pub const WAIT_SECONDS: u64 = 30 * 24 * 3600;
+
+/// Runs that may wait in a team's queue, and of one automation: past it senders are told to come back. An agent that starts
+/// hours after it was asked for is of little use, and a queue without an end is a bill without one.
+pub const QUEUED_RUNS: u32 = 10_000;
+pub const QUEUED_RUNS_OF_AUTOMATION: u32 = 1_000;
+
+/// The most that somebody may raise them to: counting them must end.
+pub const QUEUED_RUNS_MAX: u32 = 1_000_000;
+
+/// When to come back after a refusal for a full queue, in seconds.
+pub const QUEUE_FULL_RETRY_SECONDS: u64 = 30;
+
+/// Times and ends of waiting that one tick looks after; the next tick takes the next.
+pub const ALARMS: usize = 50;
+
+/// How long the place of a lane that does not wait is kept. Past it the lane begins where the others are.
+pub const LANE_SECONDS: i64 = 24 * 3600;
+
+/// Seconds of compute that an execution reserves in a shared budget at a time, and how long before they are used up it
+/// reserves the next: agents are heard each minute.
+pub const RESERVED_SECONDS: u64 = 300;
+pub const RESERVE_AHEAD_SECONDS: i64 = 150;
+
+/// With less than this reserved and no more to be had, an agent is told to stop: it may not be heard again in time.
+pub const RESERVE_END_SECONDS: i64 = 75;
+
+/// With less than this left of a budget, an execution is not begun: compute is billed by the minute at first.
+pub const BUDGET_START_SECONDS: u64 = 60;
+
+/// When a run looks again whether others have left something of a shared budget.
+pub const BUDGET_RETRY_SECONDS: i64 = 60;
+
+/// The largest budgets that mean something: a year of the largest plan's agents.
+pub const BUDGET_MINUTES: u64 = 366 * 24 * 60 * 40;
+pub const BUDGET_MICRO_USD: u64 = 10_000_000 * 1_000_000;
+pub const BUDGET_TOKENS: u64 = 1_000_000_000_000;
+
 /// An environment's description, in characters, from the API contract.
 pub const DESCRIPTION_CHARS: usize = 240;
 
@@ -109,11 +151,38 @@ pub const CHANGED_FILES: usize = 2_000;
 /// A changed file larger than this is listed without a hash: hashing must not take longer than the work.
 pub const HASHED_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Executions of one run before a platform failure is final.
-pub const EXECUTIONS: u32 = 3;
+/// Runs below one another: an agent that starts agents that start agents is a mistake sooner or later.
+pub const RUN_DEPTH: u8 = 8;
 
-/// The pause before the second execution and before the third: what just failed to start here needs a moment.
-pub const RETRY_PAUSE_SECONDS: [i64; 2] = [1, 10];
+/// Files of a workspace that are saved. Each is a call, and after SIGTERM there are seconds for all of them.
+pub const SAVED_FILES: usize = 200;
+
+/// What was left out of a saved set is named up to here; the last name counts the rest.
+pub const SAVED_LEFT_OUT: usize = 100;
+
+/// One saved file as sent, gzipped: in base64 it fits the 6 MB that a Lambda takes and gives.
+pub const SAVED_FILE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The same as it unpacks. Agent and control plane hold one in memory.
+pub const SAVED_FILE_UNPACKED_BYTES: usize = 32 * 1024 * 1024;
+
+/// All files of a set as sent: the work of a run is source code, and what a build made can be built again.
+pub const SAVED_SENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// All files of a set, unpacked.
+pub const SAVED_BYTES: u64 = 128 * 1024 * 1024;
+
+/// The path of a saved file.
+pub const SAVED_PATH_BYTES: usize = 1_024;
+
+/// The list of a saved set.
+pub const SAVED_LIST_BYTES: usize = 1024 * 1024;
+
+/// How long saving may take when nobody hurries: well within what a run has past its deadline.
+pub const SAVE_SECONDS: u64 = 30;
+
+/// Earlier executions that are asked for what they saved.
+pub const SAVED_LOOKBACK: u32 = 10;
 
 /// One set-up command.
 pub const SETUP_COMMAND_SECONDS: u64 = 30 * 60;

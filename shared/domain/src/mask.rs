@@ -77,6 +77,11 @@ impl Masker {
         }
     }
 
+    /// Whether there is a secret in what cannot be masked without being spoilt.
+    pub fn finds(&self, bytes: &[u8]) -> bool {
+        self.values.as_ref().is_some_and(|values| values.is_match(bytes))
+    }
+
     /// Masks every string of a JSON value, keys included.
     pub fn mask_json(&self, value: &mut serde_json::Value) {
         use serde_json::Value;

@@ -8,6 +8,9 @@
 //! | `PUT /executions/{id}/outputs/{command}/{part}` | gzip of raw bytes, `part` from 1 | [`Reply`] |
 //! | `GET /executions/{id}/messages?after=ID` | none | [`Messages`] |
 //! | `GET /executions/{id}/aws-credentials` | none | [`AwsCredentials`]: of the role that the environment names |
+//! | `PUT /executions/{id}/workspace/{n}` | gzip of one file of the workspace, `n` from 1 | [`Reply`] |
+//! | `PUT /executions/{id}/workspace` | [`SavedSet`]: those files are the set | [`Reply`] |
+//! | `GET /executions/{id}/workspace/{from}/{n}` | none | gzip of a file that execution number `from` saved |
 //! | `POST /executions/{id}/finish` | [`Report`] | [`Reply`] |
 //!
 //! All but the claim carry `Authorization: Bearer <execution token>`. An execution that is not the run's current one is
@@ -18,6 +21,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::SavedSet;
 use crate::harness::HarnessKind;
 use crate::id::{ExecutionId, RunId, TeamId};
 use crate::outcome::Outcome;
@@ -55,7 +59,11 @@ pub struct Assignment {
     /// 1 for the first try.
     pub attempt: u32,
     pub team: TeamId,
+    /// What to do: the run's prompt or, of an execution that a follow-up asked for, the message.
     pub prompt: String,
+    /// Only messages after this one are news.
+    #[serde(default)]
+    pub last_message: String,
     pub harness: HarnessKind,
     /// What the launcher could not give, told to the user as the first thing in the transcript.
     pub notices: Vec<String>,
@@ -74,7 +82,36 @@ pub struct Assignment {
     /// The environment names a role in AWS: its credentials are to be fetched, and again before they expire.
     #[serde(default)]
     pub aws_role: bool,
+    /// How long the clones and the set-up commands may take together.
+    #[serde(default)]
+    pub setup_seconds: Option<u64>,
+    /// How long the task may go without a sign of life: a byte of output, a message delivered to it, use reported by it.
+    #[serde(default)]
+    pub idle_seconds: Option<u64>,
+    /// What an earlier execution of the run saved, to begin with.
+    #[serde(default)]
+    pub restore: Option<Restore>,
 }
+
+/// A set, and the number of the execution that saved it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restore {
+    pub from: u32,
+    pub set: SavedSet,
+}
+
+/// What the task's models have cost so far, as the task itself reports it in the file that [`USAGE_FILE`] names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    pub tokens: u64,
+    pub micro_usd: u64,
+}
+
+/// The task's variable with the path of a file to which it appends lines such as `{"tokens": 1200, "usd": 0.018}`.
+pub const USAGE_FILE: &str = "OZ_USAGE_FILE";
+
+/// Goes with a segment once there is some: [`Usage`] as JSON, the sum of this execution.
+pub const USAGE_HEADER: &str = "x-oz-usage";
 
 /// Credentials of the environment's role, as AWS's SDKs ask a container's credentials endpoint for them.
 #[derive(Clone, Serialize, Deserialize)]
@@ -99,6 +136,9 @@ pub struct Reply {
     pub watched: bool,
     /// There are messages to fetch after the one last fetched.
     pub messages: bool,
+    /// Stop as at the deadline, and report [`crate::failure::FailureClass::BudgetReached`] with these words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over_budget: Option<String>,
     /// Of the segment that was stored; to be sent with the next one, in the header [`RECEIPT_HEADER`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,
@@ -126,4 +166,7 @@ pub struct Report {
     pub outcome: Outcome,
     /// The number of the last segment, so that a missing tail is noticed.
     pub last_segment: u32,
+    /// None where the task reported none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub usage: Option<Usage>,
 }

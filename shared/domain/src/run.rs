@@ -8,7 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::error_code::ErrorCode;
 use crate::harness::HarnessKind;
 use crate::id::{EnvironmentId, ExecutionId, RunId, TeamId};
+use crate::lane::{Share, Turn};
+use crate::ledger::Booking;
+use crate::protocol::Usage;
 use crate::repository::Repository;
+use crate::run_limits::{Budget, RunLimits};
+use crate::scheduling::Scheduling;
 use crate::state::RunState;
 
 /// What was asked for. Written once, at accept; the order of these rows is the order of acceptance.
@@ -36,6 +41,16 @@ pub struct RunRequest {
     pub metadata: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub parent_run_id: Option<RunId>,
+    /// How many runs are above it.
+    #[serde(default)]
+    pub depth: u8,
+    /// Of the automation that asked for it, for all its runs of a month.
+    #[serde(skip_serializing_if = "Budget::is_none", default)]
+    pub automation_budget: Budget,
+    #[serde(default)]
+    pub scheduling: Scheduling,
+    #[serde(default)]
+    pub limits: RunLimits,
 }
 
 /// A prompt, here or in the archive.
@@ -92,6 +107,23 @@ pub struct Run {
     /// A queued run that must not start before then.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub not_before: Option<Timestamp>,
+    #[serde(default)]
+    pub share: Share,
+    /// Its place in the queue, once it has had one. A run that comes back to the queue has its place again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub turn: Option<Turn>,
+    /// Its concurrency key.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<String>,
+    /// Not started by then, it is not worth starting any more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expires_at: Option<Timestamp>,
+    /// Whatever it is at, its time is over then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deadline_at: Option<Timestamp>,
+    /// The message that reopened it: what its executions since are to do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub follow_up: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub execution: Option<Execution>,
     /// When the harness first started.
@@ -107,6 +139,9 @@ pub struct Run {
     /// Seconds of compute, over all executions.
     #[serde(default)]
     pub compute_seconds: u64,
+    /// What models have cost, over all executions that are closed.
+    #[serde(default)]
+    pub usage: Usage,
 }
 
 /// The current execution, which lives on its run's row; an earlier one is kept beside it when the next begins.
@@ -138,6 +173,18 @@ pub struct Execution {
     /// When the sweep first told its container to stop.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stop_at: Option<Timestamp>,
+    /// What its harness reported.
+    #[serde(default)]
+    pub usage: Usage,
+    /// What is left of the run's own budget, as it began.
+    #[serde(skip_serializing_if = "Budget::is_none", default)]
+    pub budget: Budget,
+    /// Its deadline is when the run's budget is used up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_by_budget: bool,
+    /// What it has reserved of shared budgets.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub booking: Option<Booking>,
 }
 
 /// How an agent is kept apart from the machine it runs on.
@@ -151,6 +198,17 @@ pub enum Isolation {
     /// A container of Docker or Podman.
     Container,
     Fargate,
+}
+
+/// Where a queued run waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// For its turn in its team's queue.
+    Queue(Turn),
+    /// For a time.
+    Until(Timestamp),
+    /// For the run that has its concurrency key.
+    Line,
 }
 
 /// The last word on a run.

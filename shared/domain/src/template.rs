@@ -9,6 +9,8 @@ use crate::harness::HarnessKind;
 use crate::id::EnvironmentId;
 use crate::limits;
 use crate::repository::Repository;
+use crate::run_limits::RunLimits;
+use crate::scheduling::Scheduling;
 
 /// A run that is yet to be asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,10 @@ pub struct RunTemplate {
     pub deadline_seconds: Option<u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    pub scheduling: Scheduling,
+    #[serde(default)]
+    pub limits: RunLimits,
 }
 
 /// A field that cannot be as given.
@@ -55,7 +61,9 @@ impl RunTemplate {
         if self.deadline_seconds.is_some_and(|seconds| seconds < limits::DEADLINE_MIN_SECONDS) {
             return Err(InvalidField::new("config.deadline_seconds", "at least 1"));
         }
-        check_metadata(&self.metadata)
+        check_metadata(&self.metadata)?;
+        self.scheduling.check()?;
+        self.limits.check(self.deadline_seconds, self.scheduling.queue_seconds)
     }
 }
 
@@ -108,6 +116,8 @@ mod tests {
             repositories: Vec::new(),
             deadline_seconds: None,
             metadata: BTreeMap::new(),
+            scheduling: Scheduling::default(),
+            limits: RunLimits::default(),
         };
         change(&mut template);
         assert_eq!(template.check().map_or_else(|err| err.field, |()| "ok".to_owned()), expected);

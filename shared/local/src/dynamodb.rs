@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::config::endpoint::{Endpoint, EndpointFuture, Params, ResolveEndpoint};
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Region, RuntimeComponents};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region, RuntimeComponents, StalledStreamProtectionConfig};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -14,7 +15,9 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use dynoxide::actions::get_item::GetItemRequest;
 use dynoxide::actions::transact_write_items::TransactWriteItemsRequest;
+use dynoxide::types::AttributeValue;
 use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,10 +84,12 @@ pub fn client_of(in_process: InProcess) -> aws_sdk_dynamodb::Client {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("local"))
-        .endpoint_url("http://dynamodb.local")
+        .endpoint_resolver(in_process.clone())
         .allow_no_auth()
         .idempotency_token_provider(NO_TOKEN)
         .retry_config(RetryConfig::standard())
+        // There is no wire that could stall.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .http_client(in_process)
         .build();
     aws_sdk_dynamodb::Client::from_conf(config)
@@ -110,10 +115,9 @@ impl InProcess {
 
     /// A row as DynamoDB spells it (`{"pk": {"S": …}, …}`), past every client.
     pub fn row(&self, table: &str, pk: &str, sk: &str) -> Option<serde_json::Value> {
-        let key = serde_json::json!({"TableName": table, "Key": {"pk": {"S": pk}, "sk": {"S": sk}}});
-        let answer = dispatch(&self.database, "GetItem", key.to_string().as_bytes()).ok()?;
-        let mut answer: serde_json::Value = serde_json::from_str(&answer).ok()?;
-        answer.get_mut("Item").map(serde_json::Value::take)
+        let key = [("pk", pk), ("sk", sk)].map(|(name, part)| (name.to_owned(), AttributeValue::S(part.to_owned())));
+        let request = GetItemRequest { table_name: table.to_owned(), key: key.into(), ..Default::default() };
+        serde_json::to_value(self.database.get_item(request).ok()?.item?).ok()
     }
 
     /// What DynamoDB would answer.
@@ -125,6 +129,13 @@ impl InProcess {
 impl std::fmt::Debug for InProcess {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("InProcess")
+    }
+}
+
+/// One place, whatever is asked: the rules of the cloud's regions have no say here.
+impl ResolveEndpoint for InProcess {
+    fn resolve_endpoint<'a>(&'a self, _: &'a Params) -> EndpointFuture<'a> {
+        EndpointFuture::ready(Ok(Endpoint::builder().url("http://dynamodb.local").build()))
     }
 }
 

@@ -48,7 +48,13 @@ pub struct OpenError {
 pub fn client(folder: &Path) -> Result<aws_sdk_s3::Client, OpenError> {
     let archive = Archive::open(folder).map_err(|source| OpenError { path: folder.to_owned(), source })?;
     let service = S3ServiceBuilder::new(archive).build();
-    let config = aws_sdk_s3::Config::builder()
+    let config = config().http_client(s3s_aws::Client::from(service)).build();
+    Ok(aws_sdk_s3::Client::from_conf(config))
+}
+
+/// Of a client that is in one process with its objects; it needs an HTTP client that knows them.
+pub fn config() -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("local"))
         .endpoint_url("http://s3.local")
@@ -59,9 +65,6 @@ pub fn client(folder: &Path) -> Result<aws_sdk_s3::Client, OpenError> {
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .http_client(s3s_aws::Client::from(service))
-        .build();
-    Ok(aws_sdk_s3::Client::from_conf(config))
 }
 
 struct Archive {

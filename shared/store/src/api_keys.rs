@@ -16,6 +16,9 @@ pub struct ApiKeyRow {
     /// What people call it; the creator of the runs it starts.
     pub name: String,
     pub created_at: Timestamp,
+    /// The key that the installation was made with: it may stop every team.
+    #[serde(default)]
+    pub operator: bool,
 }
 
 impl Store {

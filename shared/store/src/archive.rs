@@ -40,6 +40,17 @@ pub enum ArchiveKey<'a> {
         command: u32,
         part: u32,
     },
+    /// A file that an execution left in its workspace.
+    Artifact {
+        team: &'a TeamId,
+        execution: ExecutionId,
+        number: u32,
+    },
+    /// The list of those files: without it, they are no set.
+    ArtifactSet {
+        team: &'a TeamId,
+        execution: ExecutionId,
+    },
     Prompt {
         team: &'a TeamId,
         run: RunId,
@@ -130,8 +141,8 @@ impl Archive {
 impl ArchiveKey<'_> {
     fn content_type(&self) -> &'static str {
         match self {
-            Self::Segment { .. } | Self::OutputPart { .. } => "application/gzip",
-            Self::Manifest { .. } => "application/json",
+            Self::Segment { .. } | Self::OutputPart { .. } | Self::Artifact { .. } => "application/gzip",
+            Self::Manifest { .. } | Self::ArtifactSet { .. } => "application/json",
             Self::Prompt { .. } => "text/plain; charset=utf-8",
         }
     }
@@ -151,6 +162,12 @@ impl fmt::Display for ArchiveKey<'_> {
                 let ExecutionId { run, number } = execution;
                 let date = date(*run);
                 write!(f, "output/v1/team={team}/date={date}/run={run}/{number:06}-{command:06}-{part:06}.gz")
+            }
+            Self::Artifact { team, execution: ExecutionId { run, number }, number: file } => {
+                write!(f, "artifacts/v1/team={team}/date={}/run={run}/{number:06}/{file:06}.gz", date(*run))
+            }
+            Self::ArtifactSet { team, execution: ExecutionId { run, number } } => {
+                write!(f, "artifacts/v1/team={team}/date={}/run={run}/{number:06}/set.json", date(*run))
             }
             Self::Prompt { team, run } => {
                 write!(f, "prompt/v1/team={team}/date={}/run={run}/prompt.txt", date(*run))
@@ -177,6 +194,8 @@ mod tests {
             ArchiveKey::Segment { team: &team, execution, sequence: 12 },
             ArchiveKey::Manifest { team: &team, run, executions: 1 },
             ArchiveKey::OutputPart { team: &team, execution, command: 2, part: 3 },
+            ArchiveKey::Artifact { team: &team, execution, number: 4 },
+            ArchiveKey::ArtifactSet { team: &team, execution },
             ArchiveKey::Prompt { team: &team, run },
         ];
         insta::assert_snapshot!(keys.map(|key| key.to_string()).join("\n"));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -96,6 +96,31 @@ pub(crate) fn delete_if(table: &str, key: &Key<'_>, name: &str, value: Attribute
     TransactWriteItem::builder().delete(delete).build()
 }
 
+/// Deletes a row on condition that it has no attribute `name`.
+pub(crate) fn delete_without(table: &str, key: &Key<'_>, name: &str) -> TransactWriteItem {
+    let delete = Delete::builder()
+        .table_name(table)
+        .set_key(Some(key.attributes()))
+        .condition_expression("attribute_not_exists(#n)")
+        .expression_attribute_names("#n", name)
+        .build()
+        .expect("table and key are set");
+    TransactWriteItem::builder().delete(delete).build()
+}
+
+/// Writes nothing, on condition that a row is there whose `name` is anything but `value`.
+pub(crate) fn check_not(table: &str, key: &Key<'_>, name: &str, value: AttributeValue) -> TransactWriteItem {
+    let check = ConditionCheck::builder()
+        .table_name(table)
+        .set_key(Some(key.attributes()))
+        .condition_expression("#n <> :v AND attribute_exists(pk)")
+        .expression_attribute_names("#n", name)
+        .expression_attribute_values(":v", value)
+        .build()
+        .expect("table, key and condition are set");
+    TransactWriteItem::builder().condition_check(check).build()
+}
+
 /// Writes the difference of a row whose `version` must still be that of `old`.
 pub(crate) fn update(table: &str, key: &Key<'_>, old: &Item, new: &Item) -> TransactWriteItem {
     let Difference { expression, mut names, mut values } = difference(old, new);
@@ -113,28 +138,15 @@ pub(crate) fn update(table: &str, key: &Key<'_>, old: &Item, new: &Item) -> Tran
     TransactWriteItem::builder().update(update).build()
 }
 
-/// Takes one attribute away from a row that must exist.
-pub(crate) fn remove(table: &str, key: &Key<'_>, name: &str) -> TransactWriteItem {
+/// Sets one attribute of a row that must exist, or takes it away, whatever else is written to the row.
+pub(crate) fn set_if_there(table: &str, key: &Key<'_>, name: &str, value: Option<AttributeValue>) -> TransactWriteItem {
     let update = Update::builder()
         .table_name(table)
         .set_key(Some(key.attributes()))
-        .update_expression("REMOVE #n")
+        .update_expression(if value.is_some() { "SET #n = :v" } else { "REMOVE #n" })
         .condition_expression("attribute_exists(pk)")
         .expression_attribute_names("#n", name)
-        .build()
-        .expect("table, key and expression are set");
-    TransactWriteItem::builder().update(update).build()
-}
-
-/// Sets one attribute of a row that must exist, whatever else is written to it.
-pub(crate) fn set_if_there(table: &str, key: &Key<'_>, name: &str, value: AttributeValue) -> TransactWriteItem {
-    let update = Update::builder()
-        .table_name(table)
-        .set_key(Some(key.attributes()))
-        .update_expression("SET #n = :v")
-        .condition_expression("attribute_exists(pk)")
-        .expression_attribute_names("#n", name)
-        .expression_attribute_values(":v", value)
+        .set_expression_attribute_values(value.map(|value| Item::from([(":v".to_owned(), value)])))
         .build()
         .expect("table, key and expression are set");
     TransactWriteItem::builder().update(update).build()

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use ozma_domain::id::{AutomationId, EnvironmentId, RunId, TeamId};
+use ozma_domain::lane::Lane;
 
 /// A row's place. Sort keys that hold numbers or times are zero-padded, so that they sort as such.
 #[derive(Clone, Debug)]
@@ -22,10 +23,18 @@ pub(crate) enum Key<'a> {
     /// An execution that is over, beside the run that has gone on to another.
     PastExecution(RunId, u32),
     Message(RunId, &'a str),
-    /// A run that may start now. Oldest first.
-    Queued(&'a TeamId, RunId),
-    /// A run that may not start before a time. Earliest first.
-    Waiting(&'a TeamId, Timestamp, RunId),
+    /// A run that this one is the parent of.
+    Child(RunId, RunId),
+    /// A run that may start now, by the rank of its turn.
+    Queued(&'a TeamId, u64, RunId),
+    /// A time at which to look at a run that waits. Earliest first.
+    Alarm(&'a TeamId, Timestamp, RunId),
+    /// Where a lane's last turn ends.
+    Lane(&'a TeamId, &'a Lane),
+    /// Who has a concurrency key.
+    Lock(&'a TeamId, &'a str),
+    /// Who waits for it, in the order of acceptance.
+    InLine(&'a TeamId, &'a str, RunId),
     /// A permit to run. There are as many rows as the plan allows agents.
     Slot(&'a TeamId, u16),
     /// An ended run, by when it ended; at first with what is still owed of its end.
@@ -37,6 +46,10 @@ pub(crate) enum Key<'a> {
     Automation(&'a AutomationId),
     /// Makes an automation's name unique in its team. The partition is the team's list of automations, by name.
     AutomationName(&'a TeamId, &'a str),
+    /// What an account has used and reserved in a month.
+    Account(&'a TeamId, &'a str, &'a str),
+    /// How often something was asked for in an hour, which is its beginning in seconds since 1970.
+    Rate(&'a TeamId, &'a str, i64),
     /// Answers a repeated request with the first one's run.
     Idempotency {
         team: &'a TeamId,
@@ -59,11 +72,18 @@ impl Key<'_> {
             Self::Run(run) => (format!("run#{run}"), "run".to_owned()),
             Self::Request(team, run) => (format!("team#{team}#requests"), run.to_string()),
             Self::PastExecution(run, number) => (format!("run#{run}"), format!("execution#{number:06}")),
+            Self::Child(run, child) => (format!("run#{run}"), format!("child#{child}")),
             Self::Message(run, id) => (format!("run#{run}"), format!("message#{id}")),
-            Self::Queued(team, run) => (format!("team#{team}#queue"), run.to_string()),
-            Self::Waiting(team, until, run) => (format!("team#{team}#waiting"), format!("{}#{run}", millis(*until))),
+            // Virtual time: see `ozma_domain::lane`.
+            Self::Queued(team, rank, run) => (format!("team#{team}#queue"), format!("{rank:016}#{run}")),
+            Self::Alarm(team, at, run) => (format!("team#{team}#alarms"), format!("{}#{run}", millis(*at))),
+            Self::Lane(team, lane) => (format!("team#{team}#lanes"), lane.to_string()),
+            Self::Lock(team, hash) => (format!("team#{team}#concurrency#{hash}"), "lock".to_owned()),
+            Self::InLine(team, hash, run) => (format!("team#{team}#concurrency#{hash}"), format!("line#{run}")),
             Self::Slot(team, slot) => (format!("team#{team}#slots"), format!("slot#{slot:04}")),
             Self::Ended(team, at, run) => (format!("team#{team}#ended"), format!("{}#{run}", millis(*at))),
+            Self::Account(team, month, account) => (format!("team#{team}#ledger"), format!("{month}#{account}")),
+            Self::Rate(team, subject, hour) => (format!("team#{team}#rate#{subject}"), format!("{hour:011}")),
             Self::Environment(team, id) => (format!("team#{team}#environments"), id.to_string()),
             Self::EnvironmentName(team, name) => (format!("team#{team}#environment-names"), (*name).to_owned()),
             Self::Automation(id) => (format!("automation#{id}"), "automation".to_owned()),
@@ -100,6 +120,7 @@ mod tests {
         let run = RunId::new(1_763_700_000_000, [7; 10]);
         let environment = EnvironmentId::new([7; 16]);
         let automation = AutomationId::new([7; 16]);
+        let lane = Lane::Automation(automation.clone());
         let at: Timestamp = "2026-11-21T02:03:04.005Z".parse().unwrap();
         let keys = [
             Key::Team(&team),
@@ -108,11 +129,17 @@ mod tests {
             Key::Run(run),
             Key::Request(&team, run),
             Key::PastExecution(run, 1),
-            Key::Message(run, "019a"),
-            Key::Queued(&team, run),
-            Key::Waiting(&team, at, run),
+            Key::Message(run, "000001"),
+            Key::Child(run, run),
+            Key::Queued(&team, 1_000_000_000, run),
+            Key::Alarm(&team, at, run),
+            Key::Lane(&team, &lane),
+            Key::Lock(&team, "c0ffee"),
+            Key::InLine(&team, "c0ffee", run),
             Key::Slot(&team, 3),
             Key::Ended(&team, at, run),
+            Key::Account(&team, "2026-11", "team"),
+            Key::Rate(&team, "c0ffee", 1_763_700_000),
             Key::Environment(&team, &environment),
             Key::EnvironmentName(&team, "web"),
             Key::Automation(&automation),

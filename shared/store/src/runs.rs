@@ -1,5 +1,7 @@
 //! Runs: accepting, moving, ending. Each a single transaction, or a single write where one row is enough.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use jiff::Timestamp;
 use ozma_domain::id::{RunId, TeamId};
@@ -7,9 +9,11 @@ use ozma_domain::run::{Execution, Run, RunRequest};
 use ozma_domain::state::RunState;
 use serde::{Deserialize, Serialize};
 
+use crate::concurrency::{KeyRelease, KeyStep};
 use crate::error::StoreError;
-use crate::item::{create, delete, delete_if, replace, set_if_there, to_item, update};
+use crate::item::{check_not, create, delete_without, replace, set_if_there, to_item, update};
 use crate::key::Key;
+use crate::ledger::LedgerChange;
 use crate::slots::SlotRow;
 use crate::table::{Consistency, Order, Range, Store, Written};
 
@@ -31,32 +35,74 @@ pub enum Owed {
     Seal,
 }
 
-/// A run's place in the queue of its team.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueEntry {
-    pub run_id: RunId,
-    /// Of the run, when it was queued. Tells an entry that was left over from a later one.
-    pub version: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    not_before: Option<Timestamp>,
-}
-
-impl QueueEntry {
-    /// Since when the run may start.
-    pub fn due_at(&self) -> Timestamp {
-        self.not_before.unwrap_or(self.run_id.accepted_at())
-    }
+#[derive(Serialize, Deserialize)]
+struct Child {
+    run_id: RunId,
 }
 
 impl Store {
-    /// Accepts a run: run, request and queue entry, all or nothing. Lost: there is a run of this id already.
-    pub async fn accept(&self, run: &Run, request: &RunRequest) -> Result<Written, StoreError> {
-        let writes = vec![
+    /// Accepts a run: run, request, and where it waits, all or nothing. Lost: there is a run of this id already, or its
+    /// concurrency key is no longer as it was.
+    pub async fn accept(&self, run: &Run, request: &RunRequest, step: &KeyStep) -> Result<Written, StoreError> {
+        let mut writes = vec![
             create(&self.table, to_item(run, &Key::Run(run.run_id))?),
             create(&self.table, to_item(request, &Key::Request(&run.team, run.run_id))?),
-            self.enqueue(run)?,
         ];
+        writes.extend(self.place_of(run)?);
+        if !run.state.is_terminal() {
+            // Two at the same moment are one row.
+            let times: BTreeMap<i64, Timestamp> =
+                [run.expires_at, run.deadline_at].into_iter().flatten().map(|at| (at.as_millisecond(), at)).collect();
+            for at in times.into_values() {
+                writes.push(self.alarm(run, at)?);
+            }
+        }
+        writes.extend(self.key_step(run, step)?);
+        if let Some(parent) = request.parent_run_id {
+            // Whoever cancels a run with its children finds every one that was accepted before.
+            let cancelled = AttributeValue::S(RunState::Cancelled.to_string());
+            writes.push(check_not(&self.table, &Key::Run(parent), "state", cancelled));
+            let child = Child { run_id: run.run_id };
+            writes.push(create(&self.table, to_item(&child, &Key::Child(parent, run.run_id))?));
+        }
+        if run.state.is_terminal() {
+            writes.push(self.ended_row(run, &[Owed::Publish, Owed::Seal])?);
+        }
         self.write("accept a run", writes).await
+    }
+
+    /// The runs that `parent` is the parent of, in the order of acceptance.
+    pub async fn children(&self, parent: RunId) -> Result<Vec<RunId>, StoreError> {
+        let bound = |run| Some(Key::Child(parent, run).parts().1);
+        let range = Range {
+            partition: Key::Run(parent),
+            from: bound(RunId::first_at(0)),
+            to: Some("child#~".to_owned()),
+            order: Order::Ascending,
+            consistency: Consistency::Strong,
+            limit: usize::MAX,
+        };
+        Ok(self.query::<Child>(range).await?.into_iter().map(|child| child.run_id).collect())
+    }
+
+    /// From its end back to the queue. Its place in the index of ends goes, on condition that nothing is owed there any more.
+    pub async fn reopen(&self, old: &Run, queued: &Run, step: &KeyStep) -> Result<Written, StoreError> {
+        let ended_at = old.ended_at.unwrap_or(old.updated_at);
+        let end = Key::Ended(&old.team, ended_at, old.run_id);
+        let mut writes = vec![self.update_run(old, queued)?, delete_without(&self.table, &end, "owed")];
+        writes.extend(self.place_of(&Run { version: old.version + 1, ..queued.clone() })?);
+        writes.extend(queued.deadline_at.map(|at| self.alarm(queued, at)).transpose()?);
+        writes.extend(self.key_step(queued, step)?);
+        self.write("reopen a run", writes).await
+    }
+
+    /// Its time has come: from an alarm to the queue, or in line for its concurrency key.
+    pub async fn enter_queue(&self, old: &Run, new: &Run, step: &KeyStep) -> Result<Written, StoreError> {
+        let mut writes = vec![self.update_run(old, new)?];
+        writes.extend(self.out_of_queue(old));
+        writes.extend(self.place_of(&Run { version: old.version + 1, ..new.clone() })?);
+        writes.extend(self.key_step(new, step)?);
+        self.write("enter the queue", writes).await
     }
 
     pub async fn run(&self, run: RunId) -> Result<Option<Run>, StoreError> {
@@ -89,59 +135,18 @@ impl Store {
         self.query(range).await
     }
 
-    /// The oldest runs that may start now, at most `limit`. Entries of runs that have gone on may be among them.
-    pub async fn queue_head(&self, team: &TeamId, now: Timestamp, limit: usize) -> Result<Vec<QueueEntry>, StoreError> {
-        let nobody = RunId::first_at(0);
-        let due = Range {
-            partition: Key::Waiting(team, now, nobody),
-            from: None,
-            to: Some(format!("{}~", crate::key::millis(now))),
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit,
-        };
-        let queued = Range {
-            partition: Key::Queued(team, nobody),
-            from: None,
-            to: None,
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit,
-        };
-        let mut entries: Vec<QueueEntry> = self.query(due).await?;
-        entries.extend(self.query::<QueueEntry>(queued).await?);
-        entries.sort_unstable_by_key(|entry| entry.run_id);
-        entries.truncate(limit);
-        Ok(entries)
-    }
-
-    /// How many queue entries lie before `run`; counts no further than `limit`.
-    pub async fn queued_before(&self, run: &Run, limit: usize) -> Result<usize, StoreError> {
-        // Its own entry is the last one, unless it waits elsewhere for its time.
-        let own = usize::from(run.not_before.is_none());
-        let range = Range {
-            partition: Key::Queued(&run.team, run.run_id),
-            from: None,
-            to: Some(run.run_id.to_string()),
-            order: Order::Ascending,
-            consistency: Consistency::Eventual,
-            limit: limit + own,
-        };
-        Ok(self.query_items(range).await?.len().saturating_sub(own))
-    }
-
-    /// Takes away an entry whose run has gone on, and none that it has got since.
-    pub async fn drop_queue_entry(&self, team: &TeamId, entry: &QueueEntry) -> Result<(), StoreError> {
-        let key = queue_key(team, entry.run_id, entry.not_before);
-        let version = AttributeValue::N(entry.version.to_string());
-        let _ = self.write("drop a queue entry", vec![delete_if(&self.table, &key, "version", version)]).await?;
-        Ok(())
-    }
-
     /// QUEUED → PENDING with a slot: the slot if it is free, the run if it still is queued, and the execution before this
     /// one, if any, to the past. The queue entry is left to [`Store::drop_queue_entry`]: outside of the transaction it
     /// costs half, and one that is left over starts nothing.
-    pub async fn take_slot(&self, queued: &Run, pending: &Run, slot: u16) -> Result<Written, StoreError> {
+    ///
+    /// What the execution reserves is in the same transaction: lost may also mean that a budget has not enough left.
+    pub async fn take_slot(
+        &self,
+        queued: &Run,
+        pending: &Run,
+        slot: u16,
+        ledger: Option<&LedgerChange>,
+    ) -> Result<Written, StoreError> {
         let team = &queued.team;
         let row = SlotRow { slot, run_id: pending.run_id, execution: pending.executions, taken_at: pending.updated_at };
         let mut writes =
@@ -150,7 +155,15 @@ impl Store {
             let key = Key::PastExecution(queued.run_id, past.number);
             writes.push(replace(&self.table, to_item(past, &key)?));
         }
+        writes.extend(self.booked(team, ledger));
         self.write("take a slot", writes).await
+    }
+
+    /// Writes what an execution reserves or has used, in its row and in its accounts.
+    pub async fn book(&self, old: &Run, new: &Run, ledger: &LedgerChange) -> Result<Written, StoreError> {
+        let mut writes = vec![self.update_run(old, new)?];
+        writes.extend(self.booked(&new.team, Some(ledger)));
+        self.write("book", writes).await
     }
 
     /// Writes a change of the run alone.
@@ -158,39 +171,52 @@ impl Store {
         self.write("update a run", vec![self.update_run(old, new)?]).await
     }
 
-    /// Ends a run for good, gives its slot back if it has one, and notes what is owed of the end.
+    /// Ends a run for good, gives its slot back if it has one, and its concurrency key, and notes what is owed of the end.
     pub async fn end_run(
         &self,
         old: &Run,
         ended: &Run,
         slot: Option<u16>,
         owed: &[Owed],
+        release: &KeyRelease,
+        ledger: Option<&LedgerChange>,
     ) -> Result<Written, StoreError> {
-        let ended_at = ended.ended_at.unwrap_or(ended.updated_at);
-        let row = EndedRow { run_id: ended.run_id, owed: owed.to_vec() };
-        let mut writes = vec![
-            self.update_run(old, ended)?,
-            replace(&self.table, to_item(&row, &Key::Ended(&ended.team, ended_at, ended.run_id))?),
-        ];
-        if let Some(slot) = slot {
-            writes.push(self.free_slot(ended, slot));
-        }
-        if old.state == RunState::Queued {
-            writes.push(self.dequeue(old));
-        }
+        let mut writes = vec![self.update_run(old, ended)?, self.ended_row(ended, owed)?];
+        writes.extend(self.booked(&ended.team, ledger));
+        writes.extend(slot.map(|slot| self.free_slot(ended, slot)));
+        writes.extend(self.out_of_queue(old));
+        writes.extend(self.out_of_line(old));
+        writes.extend(self.key_release(ended, release)?);
         self.write("end a run", writes).await
     }
 
     /// Back to the queue, from a slot.
-    pub async fn requeue_run(&self, old: &Run, queued: &Run, slot: u16) -> Result<Written, StoreError> {
-        let entry = self.enqueue(&Run { version: old.version + 1, ..queued.clone() })?;
-        let writes = vec![self.update_run(old, queued)?, self.free_slot(old, slot), entry];
+    pub async fn requeue_run(
+        &self,
+        old: &Run,
+        queued: &Run,
+        slot: u16,
+        ledger: Option<&LedgerChange>,
+    ) -> Result<Written, StoreError> {
+        let mut writes = vec![self.update_run(old, queued)?, self.free_slot(old, slot)];
+        writes.extend(self.place_of(&Run { version: old.version + 1, ..queued.clone() })?);
+        writes.extend(self.booked(&queued.team, ledger));
         self.write("requeue a run", writes).await
     }
 
-    /// Closes the execution of a run that has ended already, and gives its slot back.
-    pub async fn release_slot(&self, old: &Run, closed: &Run, slot: u16) -> Result<Written, StoreError> {
-        self.write("release a slot", vec![self.update_run(old, closed)?, self.free_slot(old, slot)]).await
+    /// Closes the execution of a run that has ended already, and gives back its slot and its concurrency key.
+    pub async fn release_slot(
+        &self,
+        old: &Run,
+        closed: &Run,
+        slot: u16,
+        release: &KeyRelease,
+        ledger: Option<&LedgerChange>,
+    ) -> Result<Written, StoreError> {
+        let mut writes = vec![self.update_run(old, closed)?, self.free_slot(old, slot)];
+        writes.extend(self.booked(&closed.team, ledger));
+        writes.extend(self.key_release(closed, release)?);
+        self.write("release a slot", writes).await
     }
 
     pub async fn ended(&self, run: &Run) -> Result<Option<EndedRow>, StoreError> {
@@ -210,30 +236,20 @@ impl Store {
     /// Notes a watch, beside whatever else is being written to the run.
     pub async fn watch(&self, run: RunId, until: Timestamp) -> Result<(), StoreError> {
         let value = AttributeValue::S(until.to_string());
-        let watch = set_if_there(&self.table, &Key::Run(run), "watched_until", value);
+        let watch = set_if_there(&self.table, &Key::Run(run), "watched_until", Some(value));
         let _ = self.write("watch a run", vec![watch]).await?;
         Ok(())
     }
 
-    fn update_run(&self, old: &Run, new: &Run) -> Result<TransactWriteItem, StoreError> {
+    fn ended_row(&self, run: &Run, owed: &[Owed]) -> Result<TransactWriteItem, StoreError> {
+        let ended_at = run.ended_at.unwrap_or(run.updated_at);
+        let row = EndedRow { run_id: run.run_id, owed: owed.to_vec() };
+        Ok(replace(&self.table, to_item(&row, &Key::Ended(&run.team, ended_at, run.run_id))?))
+    }
+
+    pub(crate) fn update_run(&self, old: &Run, new: &Run) -> Result<TransactWriteItem, StoreError> {
         let key = Key::Run(new.run_id);
         let new = Run { version: old.version + 1, ..new.clone() };
         Ok(update(&self.table, &key, &to_item(old, &key)?, &to_item(&new, &key)?))
-    }
-
-    fn enqueue(&self, run: &Run) -> Result<TransactWriteItem, StoreError> {
-        let entry = QueueEntry { run_id: run.run_id, version: run.version, not_before: run.not_before };
-        Ok(replace(&self.table, to_item(&entry, &queue_key(&run.team, run.run_id, run.not_before))?))
-    }
-
-    fn dequeue(&self, run: &Run) -> TransactWriteItem {
-        delete(&self.table, &queue_key(&run.team, run.run_id, run.not_before))
-    }
-}
-
-fn queue_key(team: &TeamId, run: RunId, not_before: Option<Timestamp>) -> Key<'_> {
-    match not_before {
-        Some(until) => Key::Waiting(team, until, run),
-        None => Key::Queued(team, run),
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes,
-    ReturnConsumedCapacity, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem,
+    ReturnConsumedCapacity, ReturnValue, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem,
 };
 use serde::de::DeserializeOwned;
 
@@ -272,6 +273,30 @@ impl Store {
         }
         // Nothing was decided against us, but somebody keeps writing there: the caller reads again.
         Ok(Written::Lost)
+    }
+
+    /// A conditional update that answers with the whole row. None: the condition did not hold.
+    pub(crate) async fn update_and_read<Row: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        update: UpdateItemFluentBuilder,
+    ) -> Result<Option<Row>, StoreError> {
+        let answer = update
+            .return_values(ReturnValue::AllNew)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => {
+                self.meter.write(answer.consumed_capacity());
+                answer.attributes.map(from_item).transpose()
+            }
+            Err(err) if code(&err) == Some("ConditionalCheckFailedException") => {
+                self.meter.refused();
+                Ok(None)
+            }
+            Err(err) => Err(StoreError::service(what)(err.into())),
+        }
     }
 
     async fn write_one(&self, what: &'static str, write: TransactWriteItem) -> Result<Written, StoreError> {

@@ -1,15 +1,15 @@
 //! Teams and their plans.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use ozma_domain::id::TeamId;
 use ozma_domain::plan::Plan;
+use ozma_domain::team_settings::TeamSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
-use crate::item::{remove, replace, set_if_there, to_item};
+use crate::item::{replace, set_if_there, to_item};
 use crate::key::Key;
-use crate::table::{Consistency, Order, Range, Store};
+use crate::table::{Consistency, Order, Range, Store, Written};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TeamRow {
@@ -21,6 +21,18 @@ pub struct TeamRow {
     /// There was no room for an agent of this team: until then nobody asks again, and then one first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hold: Option<Hold>,
+    /// Nobody is started until somebody resumes the team.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub paused: Option<Pause>,
+    #[serde(default)]
+    pub settings: TeamSettings,
+}
+
+/// Who paused, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    pub by: String,
+    pub at: Timestamp,
 }
 
 /// Why a team's runs wait although slots are free, and until when.
@@ -32,7 +44,7 @@ pub struct Hold {
 
 impl TeamRow {
     pub fn new(team: TeamId, plan: Plan) -> Self {
-        Self { team, plan, swept_until: None, hold: None }
+        Self { team, plan, swept_until: None, hold: None, paused: None, settings: TeamSettings::default() }
     }
 
     pub fn is_held(&self, now: Timestamp) -> bool {
@@ -60,24 +72,36 @@ impl Store {
 
     /// Notes up to when nothing is owed, beside whatever else is being written to the team.
     pub async fn mark_swept(&self, team: &TeamId, until: Timestamp) -> Result<(), StoreError> {
-        let value = AttributeValue::S(until.to_string());
-        let mark = set_if_there(&self.table, &Key::Team(team), "swept_until", value);
-        let _ = self.write("note what was swept", vec![mark]).await?;
+        let _ = self.set(team, "swept_until", Some(&until)).await?;
         Ok(())
     }
 
     /// Nobody of the team is started until then. A team without a row is not held.
     pub async fn hold(&self, team: &TeamId, hold: &Hold) -> Result<(), StoreError> {
-        let value = serde_dynamo::to_attribute_value(hold).map_err(|err| StoreError::unreadable("a hold", err))?;
-        let write = set_if_there(&self.table, &Key::Team(team), "hold", value);
-        let _ = self.write("hold a team", vec![write]).await?;
+        let _ = self.set(team, "hold", Some(hold)).await?;
         Ok(())
     }
 
     /// There is room again.
     pub async fn release(&self, team: &TeamId) -> Result<(), StoreError> {
-        let _ = self.write("release a team", vec![remove(&self.table, &Key::Team(team), "hold")]).await?;
+        let _ = self.set(team, "hold", None::<&Hold>).await?;
         Ok(())
+    }
+
+    /// Pauses a team, or with none resumes it. Lost: there is no such row.
+    pub async fn pause(&self, team: &TeamId, pause: Option<&Pause>) -> Result<Written, StoreError> {
+        self.set(team, "paused", pause).await
+    }
+
+    /// Replaces what the team set for itself.
+    pub async fn put_settings(&self, team: &TeamId, settings: &TeamSettings) -> Result<Written, StoreError> {
+        self.set(team, "settings", Some(settings)).await
+    }
+
+    async fn set(&self, team: &TeamId, name: &str, value: Option<&impl Serialize>) -> Result<Written, StoreError> {
+        let value = value.map(serde_dynamo::to_attribute_value).transpose();
+        let value = value.map_err(|err| StoreError::unreadable(format!("{name} of a team"), err))?;
+        self.write("change a team", vec![set_if_there(&self.table, &Key::Team(team), name, value)]).await
     }
 
     /// Creates or replaces.

@@ -10,6 +10,10 @@ use anstream::{eprintln, println};
 use clap::Parser;
 use ozma_tests::sim::{History, Options, simulate};
 
+/// A history is a great many small things, allocated and gone.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Simulates the control plane: many short histories, each from a seed, in which anything may fail.
 ///
 /// Exits with 1 if a law was broken, after the seed that breaks it and its story.

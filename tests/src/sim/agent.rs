@@ -16,10 +16,11 @@ use ozma_domain::token::{ExecutionToken, claim_token};
 use secrecy::ExposeSecret;
 
 use super::Event;
-use super::core::{Core, Passing, Service};
+use super::core::Core;
+use super::door::{Passing, Service};
 use super::launcher::LauncherDouble;
 use super::laws::Laws;
-use super::world::Wish;
+use super::people::Wish;
 use crate::world::gzip;
 
 const NOTICE: &str = "{\"type\":\"notice\",\"text\":\"hello\"}\n";
@@ -98,13 +99,26 @@ impl Agent {
                 break;
             }
             let body = gzip(&NOTICE.repeat(number as usize));
-            let put = || executions::segment(&self.app, execution, &token, number, &body, "", receipt.as_deref());
+            let put = || {
+                executions::segment(
+                    &self.app,
+                    execution,
+                    &token,
+                    number,
+                    &body,
+                    executions::Beside { receipt: receipt.as_deref(), ..Default::default() },
+                )
+            };
             reply = self.call("segment", until(), put).await?;
             receipt = reply.receipt.clone();
             sent = number;
+            if let Some(reason) = &reply.over_budget {
+                outcome = Outcome::failed(FailureClass::BudgetReached, reason.as_str());
+                break;
+            }
             self.laws.acknowledged(execution, number);
         }
-        let report = Report { outcome, last_segment: sent };
+        let report = Report { outcome, last_segment: sent, usage: None };
         let _: Reply =
             self.call("finish", until(), || executions::finish(&self.app, execution, &token, &report)).await?;
         Ok(())
@@ -144,7 +158,7 @@ impl Agent {
                 core.plan(core.pick(0, 120), Event::Person(Wish::Cancel(Some(self.execution.run))));
             }
             let passing = core.pass(Service::Network, call).await;
-            if matches!(passing, Passing::Through | Passing::ReplyLost) {
+            if passing.is_done() {
                 let answer = core.handler(work()).await;
                 if core.strikes(core.chances.duplicate, "a call of an agent comes twice") {
                     let _ = core.handler(work()).await;

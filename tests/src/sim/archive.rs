@@ -4,11 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{
-    BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
-};
-use aws_sdk_s3::{Client, Config};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -17,8 +14,10 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use ozma_local::s3;
 
-use super::core::{Core, Passing, Service};
+use super::core::Core;
+use super::door::{Passing, Service};
 use super::mutants::Mutant;
 
 #[derive(Clone)]
@@ -43,18 +42,7 @@ impl std::fmt::Debug for Objects {
 impl Objects {
     /// The SDK's own tries are off, so that each fault shows.
     pub(super) fn client(self) -> Client {
-        let config = Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("local"))
-            .endpoint_url("http://s3.local")
-            .force_path_style(true)
-            .allow_no_auth()
-            .retry_config(RetryConfig::disabled())
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .http_client(self);
-        Client::from_conf(config.build())
+        Client::from_conf(s3::config().retry_config(RetryConfig::disabled()).http_client(self).build())
     }
 
     /// Every object there is, by its key.
@@ -69,13 +57,10 @@ impl Objects {
         let key = path.splitn(3, '/').nth(2).unwrap_or_default().replace("%3D", "=");
         let call = || format!("{} {key}", request.method());
         let passing = self.core.pass(Service::Archive, call).await;
-        let failed = match passing {
+        match passing {
             Passing::RequestLost => return Err(ConnectorError::io("request lost".into())),
-            Passing::Throttled => Some(respond(503, "<Error><Code>SlowDown</Code></Error>".into())),
-            _ => None,
-        };
-        if let Some(answer) = failed {
-            return Ok(answer);
+            Passing::Throttled => return Ok(respond(503, "<Error><Code>SlowDown</Code></Error>".into())),
+            Passing::Through | Passing::ReplyLost => {}
         }
         let answer = self.apply(&request, &key);
         self.core.back(call).await;

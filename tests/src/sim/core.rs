@@ -1,5 +1,4 @@
-//! Virtual time, chance and the one door to the outside. Every call that the code makes to anything but itself waits at
-//! [`Core::pass`], where it may be delayed, lost, refused, or the last thing its handler does.
+//! Virtual time, chance, and the tasks that live by them.
 //!
 //! One thread runs everything: what waits is woken by an event, events are ordered by virtual time, and ties by the order
 //! in which they were planned. So a seed is a history.
@@ -7,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -15,66 +14,19 @@ use jiff::{SignedDuration, Timestamp};
 use ozma_app::ports::Clock;
 
 use super::Event;
+use super::door::{Chances, Service};
 
 /// When every history begins.
 const EPOCH: Timestamp = Timestamp::constant(1_795_248_000, 0);
 
-/// Something outside that can be out of reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Service {
-    Table,
-    Archive,
-    Queue,
-    Timer,
-    Launcher,
-    Bus,
-    /// Between an agent, or a person, and the control plane.
-    Network,
-}
-
-impl Service {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Table, Self::Archive, Self::Queue, Self::Timer, Self::Launcher, Self::Bus, Self::Network];
-}
-
-/// How a call is to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passing {
-    Through,
-    /// It never arrives.
-    RequestLost,
-    /// It is done, and the caller does not hear of it.
-    ReplyLost,
-    /// The service refuses for now.
-    Throttled,
-    /// The service refuses because of another's transaction.
-    Conflict,
-}
-
-/// What may go wrong, each in a thousandth of the calls.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Chances {
-    pub(super) request_lost: u32,
-    pub(super) reply_lost: u32,
-    pub(super) throttled: u32,
-    pub(super) conflict: u32,
-    pub(super) slow: u32,
-    pub(super) crash: u32,
-    pub(super) stale: u32,
-    pub(super) duplicate: u32,
-    pub(super) skew: u32,
-    /// Of launches, containers and stop events.
-    pub(super) launch: u32,
-}
-
 pub(super) struct Core {
     inner: Mutex<Inner>,
     pub(super) chances: Chances,
-    pub(super) tracing: bool,
+    tracing: bool,
 }
 
-struct Inner {
-    now_ms: i64,
+pub(super) struct Inner {
+    pub(super) now_ms: i64,
     random: fastrand::Rng,
     planned: BinaryHeap<Reverse<(i64, u64)>>,
     events: HashMap<u64, Event>,
@@ -83,10 +35,12 @@ struct Inner {
     woken: HashSet<u64>,
     /// How many waits each task has.
     waiting: HashMap<u64, usize>,
-    scope: Scope,
-    crashed: HashSet<u64>,
+    pub(super) scope: Scope,
+    /// Handlers that are gone, until they are dropped.
+    pub(super) crashed: HashSet<u64>,
     faults: BTreeMap<&'static str, u64>,
-    outages: Vec<(Service, i64, i64)>,
+    /// From when to when a service is out of reach.
+    pub(super) outages: Vec<(Service, i64, i64)>,
     calm_after: i64,
     steps: u64,
     trace: Vec<String>,
@@ -94,10 +48,22 @@ struct Inner {
 
 /// Whose code runs just now.
 #[derive(Clone, Copy, Default)]
-struct Scope {
+pub(super) struct Scope {
     task: u64,
-    handler: u64,
+    /// Zero: nobody's who could crash.
+    pub(super) handler: u64,
     skew_ms: i64,
+}
+
+impl Inner {
+    /// Plans the event of a number of its own, and returns that.
+    fn plan(&mut self, in_ms: i64, event: impl FnOnce(u64) -> Event) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.planned.push(Reverse((self.now_ms + in_ms.max(0), number)));
+        self.events.insert(number, event(number));
+        number
+    }
 }
 
 impl Core {
@@ -122,7 +88,7 @@ impl Core {
         Arc::new(Self { inner: Mutex::new(inner), chances, tracing })
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -139,11 +105,7 @@ impl Core {
     }
 
     pub(super) fn plan(&self, in_ms: i64, event: Event) {
-        let mut inner = self.inner();
-        let (at, number) = (inner.now_ms + in_ms.max(0), inner.next);
-        inner.next += 1;
-        inner.planned.push(Reverse((at, number)));
-        inner.events.insert(number, event);
+        self.inner().plan(in_ms, |_| event);
     }
 
     /// In how many milliseconds it is `at`.
@@ -197,22 +159,12 @@ impl Core {
         self.inner().calm_after = ms;
     }
 
-    pub(super) fn outage(&self, service: Service, from_ms: i64, to_ms: i64) {
-        self.inner().outages.push((service, from_ms, to_ms));
-    }
-
     pub(super) fn faults(&self) -> BTreeMap<&'static str, u64> {
         self.inner().faults.clone()
     }
 
     pub(super) fn count(&self, fault: &'static str) {
         *self.inner().faults.entry(fault).or_default() += 1;
-    }
-
-    /// Whether any service was out of reach since.
-    pub(super) fn any_outage_since(&self, ms: i64) -> bool {
-        let inner = self.inner();
-        inner.outages.iter().any(|(_, from, to)| *from <= inner.now_ms && *to >= ms)
     }
 
     // ---- The story ----
@@ -230,69 +182,6 @@ impl Core {
         std::mem::take(&mut self.inner().trace)
     }
 
-    // ---- The door ----
-
-    /// A call to `service`: takes its time, and may not get through. Whatever the caller does on `Through` and
-    /// `ReplyLost` happens at the service. After that, the caller awaits [`Core::back`].
-    pub(super) async fn pass(self: &Arc<Self>, service: Service, call: impl Fn() -> String) -> Passing {
-        let (quick, long) = match service {
-            Service::Table => (2, 12),
-            Service::Archive => (5, 50),
-            Service::Queue | Service::Timer => (3, 30),
-            Service::Launcher => (80, 900),
-            Service::Bus => (5, 40),
-            Service::Network => (5, 90),
-        };
-        let mut latency = self.pick(quick, long);
-        if self.strikes(self.chances.slow, "a call is slow") {
-            latency += self.pick(1_000, 20_000);
-        }
-        self.pause(latency).await;
-        self.crash_point(&call).await;
-        if self.is_out(service) {
-            self.tell(|| format!("{} is out of reach", call()));
-            self.count("a call to a service that is down");
-            return Passing::RequestLost;
-        }
-        let chances = self.chances;
-        let passing = if self.strikes(chances.request_lost, "a request is lost") {
-            Passing::RequestLost
-        } else if self.strikes(chances.reply_lost, "a reply is lost") {
-            Passing::ReplyLost
-        } else if self.strikes(chances.throttled, "a call is throttled") {
-            Passing::Throttled
-        } else if chances.conflict > 0
-            && call().starts_with("Transact")
-            && self.strikes(chances.conflict, "a transaction conflicts")
-        {
-            Passing::Conflict
-        } else {
-            Passing::Through
-        };
-        self.tell(|| if passing == Passing::Through { call() } else { format!("{} [{passing:?}]", call()) });
-        passing
-    }
-
-    /// The way back of an answer, on which its handler may end as well.
-    pub(super) async fn back(self: &Arc<Self>, call: impl Fn() -> String) {
-        self.pause(1).await;
-        self.crash_point(call).await;
-    }
-
-    fn is_out(&self, service: Service) -> bool {
-        let inner = self.inner();
-        inner.outages.iter().any(|(out, from, to)| *out == service && (*from..*to).contains(&inner.now_ms))
-    }
-
-    async fn crash_point(&self, call: impl Fn() -> String) {
-        let handler = self.inner().scope.handler;
-        if handler != 0 && self.strikes(self.chances.crash, "a handler crashes") {
-            self.tell(|| format!("crashes at {}", call()));
-            self.inner().crashed.insert(handler);
-            std::future::pending::<()>().await;
-        }
-    }
-
     /// Waits in virtual time.
     pub(super) async fn pause(self: &Arc<Self>, ms: i64) {
         Pause { core: self.clone(), ms, wait: None }.await;
@@ -306,7 +195,7 @@ impl Core {
         inner.next
     }
 
-    /// Polls a task. None while it waits. Whether it waits for anything but an event is told by [`Core::is_stuck`].
+    /// Polls a task. Whether it waits for anything but an event is told by [`Core::is_stuck`].
     pub(super) fn poll(&self, task: u64, future: Pin<&mut dyn Future<Output = ()>>) -> Poll<()> {
         self.inner().scope = Scope { task, ..Scope::default() };
         let polled = future.poll(&mut Context::from_waker(Waker::noop()));
@@ -338,7 +227,7 @@ impl Core {
         std::future::poll_fn(|cx| {
             let outer = self.inner().scope;
             self.inner().scope = Scope { handler, skew_ms, ..outer };
-            let polled = pin!(&mut work).poll(cx);
+            let polled = work.as_mut().poll(cx);
             let mut inner = self.inner();
             inner.scope = outer;
             if inner.crashed.remove(&handler) { Poll::Ready(Err(Crashed)) } else { polled.map(Ok) }
@@ -371,10 +260,7 @@ impl Future for Pause {
             return Poll::Pending;
         }
         let task = inner.scope.task;
-        let (at, wait) = (inner.now_ms + self.ms.max(0), inner.next);
-        inner.next += 1;
-        inner.planned.push(Reverse((at, wait)));
-        inner.events.insert(wait, Event::Wake { task, wait });
+        let wait = inner.plan(self.ms, |wait| Event::Wake { task, wait });
         inner.waits.insert(wait, cx.waker().clone());
         *inner.waiting.entry(task).or_default() += 1;
         self.wait = Some((wait, task));

@@ -11,11 +11,12 @@ use ozma_domain::id::{ExecutionId, TeamId};
 use ozma_domain::run::Isolation;
 
 use super::Event;
-use super::core::{Core, Passing, Service};
+use super::core::Core;
+use super::door::Service;
 use super::laws::Laws;
 use super::mutants::Mutant;
+use super::people::Wish;
 use super::ports::answer;
-use super::world::Wish;
 
 /// After a stop, what is left is killed.
 const KILL_AFTER_MS: i64 = 30_000;
@@ -136,7 +137,7 @@ impl Launcher for LauncherDouble {
             self.core.plan(self.core.pick(0, 1_500), Event::Person(wish));
         }
         let passing = self.core.pass(Service::Launcher, call).await;
-        if matches!(passing, Passing::Through | Passing::ReplyLost | Passing::Conflict) {
+        if passing.is_done() {
             if self.core.strikes(self.core.chances.launch, "no capacity") {
                 let wait = Duration::from_secs(u64::try_from(self.core.pick(5, 60)).unwrap_or(5));
                 return Ok(Launched::NoCapacity { reason: "no machine is free".to_owned(), wait });
@@ -159,7 +160,7 @@ impl Launcher for LauncherDouble {
     async fn stop(&self, execution: ExecutionId) -> Result<(), PortError> {
         let call = || format!("stop {execution}");
         let passing = self.core.pass(Service::Launcher, call).await;
-        if matches!(passing, Passing::Through | Passing::ReplyLost | Passing::Conflict)
+        if passing.is_done()
             && let Some(container) = self.containers().get_mut(&execution)
             && !container.stopping
         {

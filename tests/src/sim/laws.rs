@@ -8,20 +8,26 @@ use ozma_app::ports::RunEnded;
 use ozma_app::sweep::Repairs;
 use ozma_domain::audit::manifest::{SignedManifest, public_key};
 use ozma_domain::id::{ExecutionId, RunId, TeamId};
-use ozma_domain::run::Run;
+use ozma_domain::lane::Lane;
+use ozma_domain::ledger::Used;
+use ozma_domain::run::{Place, Run, RunRequest};
 use ozma_domain::state::RunState;
-use ozma_store::{SlotRow, Store};
+use ozma_store::{QueueEntry, SlotRow, Store, TeamRow};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::SIGNING_SEED;
 use super::archive::Object;
+use super::people::WEIGHT;
 
 /// For how long a drain may have been choosing, with calls that are slow.
 const ON_ITS_WAY: SignedDuration = SignedDuration::from_secs(60);
 
 /// By how much the clocks of two handlers may differ.
 const SKEW: SignedDuration = SignedDuration::from_secs(5);
+
+/// How long after its time is over a run may still start: nobody may have looked meanwhile.
+const LATE: SignedDuration = SignedDuration::from_secs(180);
 
 /// What no history may break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +50,18 @@ pub enum Law {
     Waiting,
     /// The same trigger makes one run.
     Once,
-    /// The oldest that may start starts first, as the naive scheduler has it.
+    /// Whose turn is first starts first, as the naive scheduler has it.
     Order,
+    /// A lane that has one run waiting does not wait for many of another.
+    Fair,
+    /// One run of a concurrency key is live, and none that was superseded starts.
+    Key,
+    /// No run starts before its time, after it has expired, or while its team is paused.
+    Time,
+    /// No more is reserved than the budget has, and in the end the account says what was used.
+    Budget,
+    /// Cancelled with all below it, nothing below it goes on.
+    Cascade,
     /// Where nothing went wrong, the sweep has nothing to do.
     IdleSweep,
 }
@@ -70,11 +86,25 @@ struct Seen {
     runs: BTreeMap<RunId, Run>,
     /// Since when a run is in the queue, in true time.
     queued_since: BTreeMap<RunId, Timestamp>,
+    /// The runs that waited when a run came to the queue, and those that started since: of each lane.
+    ahead: BTreeMap<RunId, BTreeMap<Lane, usize>>,
+    /// Since when a team is paused.
+    paused: BTreeMap<TeamId, Timestamp>,
     slots: BTreeMap<TeamId, BTreeMap<String, SlotRow>>,
     claimed: BTreeSet<ExecutionId>,
     acknowledged: BTreeMap<ExecutionId, BTreeSet<u32>>,
     published: BTreeMap<RunId, BTreeSet<String>>,
+    /// Every end there was, by the id that its publication has.
+    ends: BTreeMap<RunId, BTreeSet<String>>,
+    /// The runs that somebody said something to: they may be reopened.
+    spoken_to: BTreeSet<RunId>,
+    parents: BTreeMap<RunId, RunId>,
     triggers: BTreeMap<String, RunId>,
+    /// Seconds of compute that a team's budget has, and what its account says.
+    budgets: BTreeMap<TeamId, u64>,
+    /// At some time of this history.
+    any_service_down: bool,
+    accounts: BTreeMap<TeamId, Used>,
     /// The most agents that each team's plan allowed in its time.
     caps: BTreeMap<TeamId, usize>,
     heads: BTreeMap<TeamId, (RunId, u32)>,
@@ -115,6 +145,10 @@ impl Laws {
         self.seen().runs.clone()
     }
 
+    pub(super) fn team_of(&self, run: RunId) -> Option<TeamId> {
+        self.seen().runs.get(&run).map(|run| run.team.clone())
+    }
+
     // ---- What happens ----
 
     /// From now on the team may have so many agents; those beyond a smaller number go on.
@@ -124,11 +158,47 @@ impl Laws {
         *cap = (*cap).max(usize::from(agents));
     }
 
+    /// A service is down for a while.
+    pub(super) fn a_service_is_down(&self) {
+        self.seen().any_service_down = true;
+    }
+
+    /// The team may use so many seconds of compute.
+    pub(super) fn spend(&self, team: &TeamId, seconds: u64) {
+        self.seen().budgets.insert(team.clone(), seconds);
+    }
+
     /// Rows were written: whatever they mean must be so. `read` gets a row as it is now.
     pub(super) fn wrote(&self, rows: &[(String, String)], read: impl Fn(&str, &str) -> Option<Value>, now: Timestamp) {
         let mut teams = BTreeSet::new();
         for (partition, sort) in rows {
-            if partition.starts_with("run#") && sort == "run" {
+            if partition == "teams" {
+                let Some(row) = read(partition, sort).and_then(plain::<TeamRow>) else { continue };
+                let mut seen = self.seen();
+                if row.paused.is_some() {
+                    seen.paused.entry(row.team).or_insert(now);
+                } else {
+                    seen.paused.remove(&row.team);
+                }
+            } else if let Some(team) = partition.strip_prefix("team#").and_then(|rest| rest.strip_suffix("#ledger")) {
+                let Ok(team) = team.parse::<TeamId>() else { continue };
+                let Some(used) = read(partition, sort).and_then(plain::<Used>) else { continue };
+                let mut seen = self.seen();
+                let limit = seen.budgets.get(&team).copied().unwrap_or(u64::MAX / 2);
+                // An agent that is not heard any more is stopped by the sweep, a while after what it had reserved: when the
+                // services that it takes for that are back.
+                let silent = if self.calm { 0 } else { seen.caps.get(&team).copied().unwrap_or_default() as u64 * 300 };
+                let within = seen.any_service_down || used.seconds <= limit + silent;
+                seen.check(Law::Budget, within, || {
+                    format!("{team} has {} s reserved or used, its budget is {limit}", used.seconds)
+                });
+                seen.accounts.insert(team, used);
+            } else if partition.ends_with("#requests") {
+                let Some(request) = read(partition, sort).and_then(plain::<RunRequest>) else { continue };
+                if let Some(parent) = request.parent_run_id {
+                    self.seen().parents.insert(request.run_id, parent);
+                }
+            } else if partition.starts_with("run#") && sort == "run" {
                 let Some(run) = read(partition, sort).and_then(plain::<Run>) else { continue };
                 teams.insert(run.team.clone());
                 self.moved(run, now);
@@ -154,8 +224,11 @@ impl Laws {
         let id = run.run_id;
         if let Some(before) = seen.runs.get(&id).cloned() {
             let (old, new) = (before.state, run.state);
-            seen.check(Law::Final, old == new || may_follow(old, new), || format!("{id} went from {old} to {new}"));
-            let kept = !old.is_terminal() || (before.ended_at, &before.status) == (run.ended_at, &run.status);
+            let reopened = old.is_terminal() && new == RunState::Queued && seen.spoken_to.contains(&id);
+            let follows = old == new || may_follow(old, new) || reopened;
+            seen.check(Law::Final, follows, || format!("{id} went from {old} to {new}"));
+            let same = (before.ended_at, &before.status) == (run.ended_at, &run.status);
+            let kept = !old.is_terminal() || reopened || same;
             seen.check(Law::Final, kept, || format!("the end of {id} was changed"));
             if before.held_slot().is_some() && run.held_slot().is_none() && before.ended_at == run.ended_at {
                 seen.released_at = Some(run.updated_at);
@@ -167,26 +240,39 @@ impl Laws {
                 seen.check(Law::Final, number != same || old == new, || format!("two agents claimed {id}.{number}"));
             }
         }
-        if run.state == RunState::Pending && seen.runs.get(&id).is_some_and(|before| before.state == RunState::Queued) {
-            // The naive scheduler takes the oldest; of those that had to wait for their time, the one whose time came first. As
-            // many as there are slots may be on their way at once, and one that came while this one was chosen may be late.
-            let own = seen.runs.get(&id).and_then(|before| before.not_before);
-            let waits = |other: &&Run| {
-                let precedes = match (other.not_before, own) {
-                    (None, _) => other.run_id < id,
-                    (Some(other), Some(own)) => other < own && other + ON_ITS_WAY < now,
-                    (Some(_), None) => false,
-                };
-                let since = seen.queued_since.get(&other.run_id);
-                let queued = other.team == run.team && other.state == RunState::Queued;
-                queued && precedes && since.is_some_and(|since| *since + ON_ITS_WAY < now)
-            };
-            let older = seen.runs.values().filter(waits).count();
-            let cap = seen.caps.get(&run.team).copied().unwrap_or_default();
-            seen.check(Law::Order, older < cap, || format!("{id} started before {older} that are older"));
+        let before = seen.runs.get(&id).cloned();
+        if run.state == RunState::Pending
+            && let Some(before) = before.as_ref().filter(|before| before.state == RunState::Queued)
+        {
+            starts(&mut seen, before, &run, now);
         }
-        if run.state == RunState::Queued && seen.runs.get(&id).is_none_or(|before| before.state != RunState::Queued) {
+        let in_queue = |run: &Run| matches!(run.place(), Some(Place::Queue(_)));
+        if in_queue(&run) && !before.as_ref().is_some_and(in_queue) {
             seen.queued_since.insert(id, now);
+            let waits = |other: &&Run| other.team == run.team && other.run_id != id && in_queue(other);
+            let waiting: Vec<&Run> = seen.runs.values().filter(waits).collect();
+            // The first of its lane among others that wait: from now on, what starts before it is counted.
+            if run.executions == 0
+                && !waiting.is_empty()
+                && waiting.iter().all(|other| other.share.lane != run.share.lane)
+            {
+                seen.ahead.insert(id, BTreeMap::new());
+            }
+        }
+        if run.state != RunState::Queued {
+            seen.ahead.remove(&id);
+        }
+        if run.state.is_terminal() {
+            let end = format!("{id}/{}/{}", run.executions, run.state);
+            seen.ends.entry(id).or_default().insert(end);
+        }
+        if let Some(key) = run.key.clone() {
+            let live = |other: &&Run| {
+                other.team == run.team && other.key.as_ref() == Some(&key) && other.held_slot().is_some()
+            };
+            let others = seen.runs.values().filter(|other| other.run_id != id).filter(live).count();
+            let alone = run.held_slot().is_none() || others == 0;
+            seen.check(Law::Key, alone, || format!("{id} is live beside {others} with the key {key}"));
         }
         seen.runs.insert(id, run);
     }
@@ -246,6 +332,25 @@ impl Laws {
         self.seen().published.entry(event.run_id).or_default().insert(event.id.clone());
     }
 
+    /// Somebody is about to say something to the run.
+    pub(super) fn spoken_to(&self, run: RunId) {
+        self.seen().spoken_to.insert(run);
+    }
+
+    /// It was answered that the run is cancelled with all below it.
+    pub(super) fn cancelled_with_all_below(&self, root: RunId) {
+        let mut seen = self.seen();
+        let above = |run: &Run| {
+            let parents = std::iter::successors(seen.parents.get(&run.run_id), |run| seen.parents.get(run));
+            parents.into_iter().any(|above| *above == root)
+        };
+        let goes_on = |run: &&Run| !run.state.is_terminal() && !seen.spoken_to.contains(&run.run_id) && above(run);
+        let live = seen.runs.values().find(goes_on).map(|run| run.run_id);
+        // Where the root had ended by itself, more may be started below it.
+        let cancelled = seen.runs.get(&root).is_some_and(|run| run.state == RunState::Cancelled);
+        seen.check(Law::Cascade, !cancelled || live.is_none(), || format!("{live:?} goes on below {root}"));
+    }
+
     /// A trigger was answered with a run.
     pub(super) fn answered(&self, trigger: &str, run: RunId) {
         let mut seen = self.seen();
@@ -273,9 +378,9 @@ impl Laws {
     pub(super) async fn nobody_waits(&self, team: &TeamId, now: Timestamp, agents: u16) {
         const PATIENCE: u32 = 4;
         let settled = now - SignedDuration::from_secs(5);
+        let came = |entry: &QueueEntry| (entry.queued_at <= settled).then_some(entry.run_id);
         let free = self.store.taken_slots(team).await.is_ok_and(|rows| rows.len() < usize::from(agents));
-        let head =
-            self.store.queue_head(team, settled, 1).await.ok().and_then(|entries| entries.first().map(|e| e.run_id));
+        let head = self.store.queue_head(team, 1).await.ok().and_then(|entries| entries.first().and_then(came));
         let mut seen = self.seen();
         let waits = head.filter(|run| free && seen.runs.get(run).is_some_and(|run| run.state == RunState::Queued));
         let Some(run) = waits else {
@@ -318,7 +423,7 @@ impl Laws {
             seen.check(Law::Outcome, owed.as_ref().is_some_and(Vec::is_empty), || {
                 format!("of {id} is still owed: {owed:?}")
             });
-            let expected = BTreeSet::from([format!("{id}/{}/{state}", run.executions)]);
+            let expected = seen.ends.get(&id).cloned().unwrap_or_default();
             let published = seen.published.get(&id).cloned().unwrap_or_default();
             seen.check(Law::Published, published == expected, || {
                 format!("{id}: {published:?} instead of {expected:?}")
@@ -328,13 +433,17 @@ impl Laws {
         }
         for team in teams {
             let slots = self.store.taken_slots(team).await.map_or(usize::MAX, |rows| rows.len());
-            let far = jiff::Timestamp::MAX - SignedDuration::from_hours(24);
-            let queue = self.store.queue_head(team, far, 10).await.map_or(usize::MAX, |entries| entries.len());
+            let queue = self.store.queue_head(team, 10).await.map_or(usize::MAX, |entries| entries.len());
             let mut seen = self.seen();
             seen.check(Law::Slot, slots == 0, || format!("{slots} slots of {team} are taken by nobody"));
             seen.check(Law::Waiting, queue == 0, || format!("{queue} entries are left in the queue of {team}"));
         }
         let mut seen = self.seen();
+        for team in seen.budgets.keys().cloned().collect::<Vec<_>>() {
+            let used: u64 = seen.runs.values().filter(|run| run.team == team).map(|run| run.compute_seconds).sum();
+            let booked = seen.accounts.get(&team).map_or(0, |account| account.seconds);
+            seen.check(Law::Budget, used == booked, || format!("{team} has used {used} s, its account says {booked}"));
+        }
         seen.check(Law::OneContainer, !alive, || "containers are left that nobody owns".to_owned());
     }
 
@@ -360,8 +469,8 @@ impl Laws {
             seen.check(Law::Audit, gapless, || format!("{id}.{number} has gaps: {listed:?}"));
             let known = seen.acknowledged.get(&ExecutionId::new(id, number)).cloned().unwrap_or_default();
             for sequence in &known {
-                let there =
-                    objects.keys().any(|key| key.ends_with(&format!("run={id}/{number:06}-{sequence:06}.jsonl.gz")));
+                let suffix = format!("run={id}/{number:06}-{sequence:06}.jsonl.gz");
+                let there = objects.keys().any(|key| key.ends_with(&suffix));
                 seen.check(Law::Audit, there, || {
                     format!("segment {sequence} of {id}.{number} was acknowledged and is lost")
                 });
@@ -375,6 +484,43 @@ impl Laws {
             });
         }
     }
+}
+
+/// A run takes a slot: was it its turn, and its time?
+fn starts(seen: &mut Seen, before: &Run, run: &Run, now: Timestamp) {
+    let id = run.run_id;
+    let turn = before.turn.map_or(u64::MAX, |turn| turn.rank);
+    // As many as there are slots may be on their way at once, and one that came while this one was chosen may be late.
+    let waits = |other: &&Run| {
+        let first = matches!(other.place(), Some(Place::Queue(other)) if other.rank < turn);
+        let since = seen.queued_since.get(&other.run_id);
+        other.team == run.team && first && since.is_some_and(|since| *since + ON_ITS_WAY < now)
+    };
+    let earlier = seen.runs.values().filter(waits).count();
+    let cap = seen.caps.get(&run.team).copied().unwrap_or_default();
+    seen.check(Law::Order, earlier < cap, || format!("{id} started before {earlier} whose turn was before its own"));
+
+    let fair = seen.ahead.remove(&id);
+    let most = fair.iter().flat_map(BTreeMap::values).max().copied().unwrap_or_default();
+    // The turn that is under way, and as many as two drains may have chosen before it came.
+    let bound = usize::from(WEIGHT) + 1 + 2 * cap;
+    seen.check(Law::Fair, most <= bound, || format!("{id} waited for {most} of another lane"));
+    if run.executions == 1 {
+        let Seen { ahead, runs, .. } = seen;
+        for (other, started) in ahead {
+            let behind = |other: &Run| other.team == run.team && other.share.priority >= run.share.priority;
+            if runs.get(other).is_some_and(behind) {
+                *started.entry(run.share.lane.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    let in_time = before.not_before.is_none_or(|at| at <= now + SKEW);
+    seen.check(Law::Time, in_time, || format!("{id} started before its time"));
+    let fresh = before.expires_at.is_none_or(|at| now < at + LATE);
+    seen.check(Law::Time, fresh, || format!("{id} started long after it had expired"));
+    let paused = seen.paused.get(&run.team).is_some_and(|since| *since + ON_ITS_WAY < now);
+    seen.check(Law::Time, !paused, || format!("{id} started while its team was paused"));
 }
 
 fn may_follow(before: RunState, after: RunState) -> bool {

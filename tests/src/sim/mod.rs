@@ -4,9 +4,11 @@
 mod agent;
 mod archive;
 mod core;
+mod door;
 mod launcher;
 mod laws;
 mod mutants;
+mod people;
 mod ports;
 mod table;
 mod world;
@@ -101,5 +103,5 @@ enum Event {
     /// A container is killed, if it still is there.
     Die(ExecutionId),
     /// Somebody outside wants something.
-    Person(world::Wish),
+    Person(people::Wish),
 }

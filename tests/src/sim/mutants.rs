@@ -1,6 +1,8 @@
 //! The product, broken on purpose: what it says to the outside is changed as if a line of it were missing. Each is caught
 //! by a law, or the laws are worth nothing.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
 
 use super::laws::Law;
@@ -27,10 +29,18 @@ pub enum Mutant {
     KeysAreForgotten,
     /// There is no sweep.
     NobodySweeps,
+    /// A concurrency key is taken whoever has it.
+    KeysAreNotExclusive,
+    /// Every run is put at the front of the queue.
+    TurnsAreNotTaken,
+    /// Nobody is told of a time.
+    AlarmsAreNotSet,
 }
 
+static NEW_LANES: AtomicU64 = AtomicU64::new(0);
+
 impl Mutant {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::AcceptForgetsTheQueue,
         Self::SlotsAreNotConditional,
         Self::EndsKeepTheirSlots,
@@ -41,12 +51,18 @@ impl Mutant {
         Self::TicksAreNotSent,
         Self::KeysAreForgotten,
         Self::NobodySweeps,
+        Self::KeysAreNotExclusive,
+        Self::TurnsAreNotTaken,
+        Self::AlarmsAreNotSet,
     ];
 
     /// The laws of which one at least catches it.
     pub fn caught_by(self) -> &'static [Law] {
         match self {
             Self::AcceptForgetsTheQueue | Self::NobodySweeps => &[Law::Outcome],
+            Self::AlarmsAreNotSet => &[Law::Outcome, Law::Time],
+            Self::KeysAreNotExclusive => &[Law::Key],
+            Self::TurnsAreNotTaken => &[Law::Fair],
             Self::SlotsAreNotConditional => &[Law::Slot, Law::Cap],
             Self::EndsKeepTheirSlots => &[Law::Slot],
             Self::RunsAreNotConditional => &[Law::Final, Law::Slot],
@@ -74,6 +90,24 @@ impl Mutant {
         match (self, writes) {
             (Self::AcceptForgetsTheQueue, Some(writes)) => {
                 writes.retain(|write| write["Put"].is_null() || !partition(write).ends_with("#queue"));
+            }
+            (Self::KeysAreNotExclusive, Some(writes)) => {
+                for write in writes.iter_mut().filter(|write| partition(write).contains("#concurrency#")) {
+                    for kind in ["Put", "Update", "Delete"] {
+                        write.get_mut(kind).map(unconditional);
+                    }
+                }
+            }
+            (Self::AlarmsAreNotSet, Some(writes)) => {
+                writes.retain(|write| write["Put"].is_null() || !partition(write).ends_with("#alarms"));
+            }
+            (Self::TurnsAreNotTaken, None) => {
+                // As if no lane had ever had a turn.
+                if operation != "UpdateItem" || !sent["Key"]["pk"]["S"].as_str()?.ends_with("#lanes") {
+                    return None;
+                }
+                let lane = NEW_LANES.fetch_add(1, Ordering::Relaxed);
+                sent["Key"]["sk"]["S"] = format!("new lane {lane}").into();
             }
             (Self::SlotsAreNotConditional, Some(writes)) => {
                 for write in writes.iter_mut().filter(|write| partition(write).ends_with("#slots")) {

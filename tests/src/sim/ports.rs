@@ -1,15 +1,14 @@
 //! Queue, timer and bus, as the cloud's are: at least once, in any order, each call through the door.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use ozma_app::ports::{Bus, PortError, Queue, QueueMessage, RunEnded, SecretMetadata, Timer, Vault};
-use ozma_domain::id::{SecretName, TeamId};
-use secrecy::SecretString;
+use ozma_app::ports::{Bus, PortError, Queue, QueueMessage, RunEnded, Timer};
 
 use super::Event;
-use super::core::{Core, Passing, Service};
+use super::core::Core;
+use super::door::{Passing, Service};
 use super::laws::Laws;
 use super::mutants::Mutant;
 
@@ -44,7 +43,7 @@ impl Queue for QueueDouble {
     async fn send(&self, message: QueueMessage) -> Result<(), PortError> {
         let call = || format!("send {message:?}");
         let passing = self.core.pass(Service::Queue, call).await;
-        if matches!(passing, Passing::Through | Passing::ReplyLost | Passing::Conflict) {
+        if passing.is_done() {
             self.deliver(&message);
         }
         answer(&self.core, passing, "send", call).await
@@ -60,7 +59,7 @@ impl Timer for TimerDouble {
     async fn send_at(&self, at: Timestamp, message: QueueMessage) -> Result<(), PortError> {
         let call = || format!("at {at} send {message:?}");
         let passing = self.core.pass(Service::Timer, call).await;
-        if matches!(passing, Passing::Through | Passing::ReplyLost | Passing::Conflict) {
+        if passing.is_done() {
             let wait = self.core.until_ms(at) + self.core.pick(0, 900);
             self.core.plan(wait, Event::Message { message: message.clone(), receives: 1 });
         }
@@ -78,7 +77,7 @@ impl Bus for BusDouble {
     async fn publish(&self, event: &RunEnded) -> Result<(), PortError> {
         let call = || format!("publish {}", event.id);
         let passing = self.core.pass(Service::Bus, call).await;
-        if matches!(passing, Passing::Through | Passing::ReplyLost | Passing::Conflict) {
+        if passing.is_done() {
             self.laws.published(event);
         }
         answer(&self.core, passing, "publish", call).await
@@ -93,36 +92,12 @@ pub(super) async fn answer(
     call: impl Fn() -> String,
 ) -> Result<(), PortError> {
     match passing {
-        Passing::Through | Passing::Conflict => {
+        Passing::Through => {
             core.back(call).await;
             Ok(())
         }
         Passing::ReplyLost => Err(PortError::new(format!("{what}: no answer"))),
         Passing::RequestLost => Err(PortError::new(format!("{what}: out of reach"))),
         Passing::Throttled => Err(PortError::new(format!("{what}: too many requests"))),
-    }
-}
-
-/// No run of a simulation has secrets.
-#[derive(Default)]
-pub(super) struct VaultDouble(Mutex<Vec<SecretName>>);
-
-#[async_trait]
-impl Vault for VaultDouble {
-    async fn put(&self, _: &TeamId, name: &SecretName, _: SecretString) -> Result<(), PortError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
-        Ok(())
-    }
-
-    async fn delete(&self, _: &TeamId, _: &SecretName) -> Result<bool, PortError> {
-        Ok(false)
-    }
-
-    async fn list(&self, _: &TeamId) -> Result<Vec<SecretMetadata>, PortError> {
-        Ok(Vec::new())
-    }
-
-    async fn get(&self, _: &TeamId, _: &SecretName) -> Result<Option<SecretString>, PortError> {
-        Ok(None)
     }
 }

@@ -1,6 +1,6 @@
 //! The table: the real client and the real database in memory, with the door in between.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -12,10 +12,12 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use ozma_local::dynamodb::InProcess;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::TABLE;
-use super::core::{Core, Passing, Service};
+use super::core::Core;
+use super::door::{Passing, Service};
 use super::laws::Laws;
 use super::mutants::Mutant;
 
@@ -43,44 +45,41 @@ impl Table {
     async fn answer(self, mut request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let operation = request.headers().get("x-amz-target").and_then(|target| target.split_once('.'));
         let operation = operation.map(|(_, operation)| operation.to_owned()).unwrap_or_default();
-        let sent: Value = serde_json::from_slice(request.body().bytes().unwrap_or_default()).unwrap_or_default();
+        let body = request.body().bytes().unwrap_or_default().to_vec();
+        let reads = matches!(operation.as_str(), "GetItem" | "Query" | "BatchGetItem");
+        let eventual =
+            reads && serde_json::from_slice(&body).is_ok_and(|Read { consistent }| consistent == Some(false));
+        // Most are reads, which nobody looks into unless the story is told.
+        let sent = LazyLock::new(move || serde_json::from_slice::<Value>(&body).unwrap_or_default());
         if let Some(mutant) = self.mutant
             && let Some(mutated) = mutant.on_table(&operation, &sent)
         {
             *request.body_mut() = mutated.to_string().into();
         }
         let call = || format!("{operation} {}", keys(&sent).join(" "));
-        let eventual = sent.get("ConsistentRead") == Some(&json!(false));
         // What an eventually consistent read sees may be as old as its request.
         let stale = (eventual && self.core.strikes(self.core.chances.stale, "a read is stale"))
             .then(|| self.database.answer(&request));
         let passing = self.core.pass(Service::Table, call).await;
-        let refused = |status: u16, error: &str, more: Value| {
-            let mut body = json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{error}"), "message": error });
-            if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
-                body.extend(more);
-            }
-            let status = StatusCode::try_from(status).expect("a status");
-            let mut answer = HttpResponse::new(status, body.to_string().into());
-            answer.headers_mut().insert("content-type", "application/x-amz-json-1.0");
-            Ok(answer)
-        };
         match passing {
             Passing::RequestLost => return Err(ConnectorError::io("request lost".into())),
-            Passing::Throttled => return refused(400, "ProvisionedThroughputExceededException", json!({})),
-            Passing::Conflict if operation == "TransactWriteItems" => {
+            Passing::Throttled => return Ok(refused("ProvisionedThroughputExceededException", &[])),
+            Passing::Through
+                if operation == "TransactWriteItems"
+                    && self.core.strikes(self.core.chances.conflict, "a transaction conflicts") =>
+            {
                 let writes = sent["TransactItems"].as_array().map_or(0, Vec::len);
                 let mut reasons = vec![json!({ "Code": "None" }); writes];
                 reasons[0] = json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" });
-                return refused(400, "TransactionCanceledException", json!({ "CancellationReasons": reasons }));
+                return Ok(refused("TransactionCanceledException", &reasons));
             }
-            Passing::Conflict | Passing::Through | Passing::ReplyLost => {}
+            Passing::Through | Passing::ReplyLost => {}
         }
         let answer = match stale {
             Some(answer) => answer?,
             None => self.database.answer(&request)?,
         };
-        if answer.status().is_success() && !matches!(operation.as_str(), "GetItem" | "Query" | "BatchGetItem") {
+        if answer.status().is_success() && !reads {
             let read = |pk: &str, sk: &str| self.database.row(TABLE, pk, sk);
             self.laws.wrote(&touched(&sent), read, self.core.time());
         }
@@ -102,6 +101,23 @@ impl HttpConnector for Table {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         HttpConnectorFuture::new(self.clone().answer(request))
     }
+}
+
+/// What is to be known of a read.
+#[derive(Deserialize)]
+struct Read {
+    #[serde(rename = "ConsistentRead")]
+    consistent: Option<bool>,
+}
+
+/// An error as DynamoDB spells it.
+fn refused(error: &str, reasons: &[Value]) -> HttpResponse {
+    let kind = format!("com.amazonaws.dynamodb.v20120810#{error}");
+    let body = json!({ "__type": kind, "message": error, "CancellationReasons": reasons });
+    let status = StatusCode::try_from(400).expect("a status");
+    let mut answer = HttpResponse::new(status, body.to_string().into());
+    answer.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+    answer
 }
 
 /// Partition and sort key of every row that a request writes.

@@ -1,4 +1,4 @@
-//! A world: teams, people and their wishes, handlers, agents; and the loop that lives a history.
+//! A world: teams, handlers, agents; and the loop that lives a history.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -7,15 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ozma_app::accept::{Idempotency, NewRun, accept};
 use ozma_app::ports::QueueMessage;
-use ozma_app::{App, Settings, cancel, complete, dispatch, environments, messages, settle, sweep};
+use ozma_app::{App, Settings, complete, dispatch, environments, settle, sweep};
 use ozma_domain::audit::manifest::public_key;
 use ozma_domain::environment::EnvironmentConfig;
-use ozma_domain::harness::HarnessKind;
-use ozma_domain::id::{EnvironmentId, ExecutionId, RunId, TeamId};
+use ozma_domain::id::{EnvironmentId, ExecutionId, TeamId};
 use ozma_domain::plan::Plan;
-use ozma_domain::run::RunSource;
+use ozma_domain::run_limits::Budget;
 use ozma_local::dynamodb::{self, InProcess};
 use ozma_local::s3;
 use ozma_store::{Archive, Store, TeamRow};
@@ -23,47 +21,34 @@ use secrecy::SecretString;
 
 use super::agent::Agent;
 use super::archive::Objects;
-use super::core::{Chances, Core, Passing, Service};
+use super::core::Core;
+use super::door::{Chances, Service};
 use super::launcher::{LauncherDouble, some_end};
 use super::laws::Laws;
 use super::mutants::Mutant;
-use super::ports::{BusDouble, QueueDouble, RECEIVES, TimerDouble, VISIBILITY_MS, VaultDouble};
+use super::ports::{BusDouble, QueueDouble, RECEIVES, TimerDouble, VISIBILITY_MS};
 use super::table::Table;
 use super::{Event, History, Options, SIGNING_SEED, TABLE};
+use crate::world::VaultDouble;
 
 const MINUTE_MS: i64 = 60_000;
 /// A history in which something is still open so long after the last fault has lost it.
 const HORIZON_MS: i64 = 90 * MINUTE_MS;
 
-/// What somebody wants of the control plane.
-#[derive(Clone)]
-pub(super) enum Wish {
-    /// A run, with a key under which it is asked for again until it is answered.
-    Run { team: usize, trigger: String, environment: bool, deadline_seconds: Option<u64> },
-    /// That a run be cancelled: this one, or any.
-    Cancel(Option<RunId>),
-    /// To say something to some run.
-    Say,
-    /// Another number of agents for a team.
-    Plan { team: usize, agents: u16 },
-    /// That an environment be gone.
-    DeleteEnvironment { team: usize },
+pub(super) struct Team {
+    pub(super) id: TeamId,
+    pub(super) environment: EnvironmentId,
 }
 
-struct Team {
-    id: TeamId,
-    environment: EnvironmentId,
-}
-
-struct World {
-    core: Arc<Core>,
-    app: App,
+pub(super) struct World {
+    pub(super) core: Arc<Core>,
+    pub(super) app: App,
     /// Without faults.
     store: Store,
-    laws: Arc<Laws>,
+    pub(super) laws: Arc<Laws>,
     launcher: Arc<LauncherDouble>,
     objects: Objects,
-    teams: Vec<Team>,
+    pub(super) teams: Vec<Team>,
     tasks: BTreeMap<u64, Pin<Box<dyn Future<Output = ()>>>>,
     /// Agents by the task in which they live.
     agents: BTreeMap<ExecutionId, Vec<u64>>,
@@ -136,7 +121,13 @@ impl World {
             let id: TeamId = format!("team-{number}").parse().expect("a team id");
             let agents = u16::try_from(core.pick(1, 3)).unwrap_or(1);
             let plan = Plan { concurrent_agents: agents, ..Plan::named("free").expect("a plan") };
-            store.put_team(&TeamRow::new(id.clone(), plan)).await.expect("a team");
+            let mut row = TeamRow::new(id.clone(), plan);
+            if core.happens(250) {
+                let minutes = u64::try_from(core.pick(3, 12)).unwrap_or(3);
+                row.settings.budget = Budget { minutes: Some(minutes), ..Budget::default() };
+                laws.spend(&id, minutes * 60);
+            }
+            store.put_team(&row).await.expect("a team");
             laws.allow(&id, agents);
             let config = EnvironmentConfig { name: "web".to_owned(), ..Default::default() };
             let environment = environments::create(&calm, &id, config).await.expect("an environment").uid;
@@ -156,38 +147,6 @@ impl World {
         }
     }
 
-    // ---- What people want ----
-
-    fn plan_wishes(&self) {
-        let core = &self.core;
-        let last_team = i64::try_from(self.teams.len()).unwrap_or(1) - 1;
-        let team = || usize::try_from(core.pick(0, last_team)).unwrap_or(0);
-        let mut at = 0;
-        for number in 0..core.pick(10, 24) {
-            // Bursts, and pauses between them.
-            at += if core.happens(600) { core.pick(0, 30) } else { core.pick(500, 12_000) };
-            let trigger = format!("trigger {number}");
-            let deadline_seconds = core.happens(200).then(|| u64::try_from(core.pick(5, 40)).unwrap_or(5));
-            let wish = Wish::Run { team: team(), trigger, environment: core.happens(300), deadline_seconds };
-            // A sender that is not sure asks again.
-            for _ in 0..i64::from(core.happens(250)) * core.pick(1, 2) {
-                core.plan(at + core.pick(0, 20_000), Event::Person(wish.clone()));
-            }
-            core.plan(at, Event::Person(wish));
-        }
-        for _ in 0..core.pick(0, 4) {
-            core.plan(core.pick(0, 90_000), Event::Person(Wish::Cancel(None)));
-            core.plan(core.pick(0, 90_000), Event::Person(Wish::Say));
-        }
-        if core.happens(300) {
-            let agents = u16::try_from(core.pick(1, 4)).unwrap_or(1);
-            core.plan(core.pick(0, 60_000), Event::Person(Wish::Plan { team: team(), agents }));
-        }
-        if core.happens(100) {
-            core.plan(core.pick(0, 60_000), Event::Person(Wish::DeleteEnvironment { team: team() }));
-        }
-    }
-
     /// Now and then a service is out of reach: mostly for a while, sometimes for an hour.
     fn plan_outage(&self, quiet_at: i64) {
         let core = &self.core;
@@ -198,6 +157,7 @@ impl World {
         let from = core.pick(0, quiet_at / 2);
         let long = if core.happens(40) { 60 * MINUTE_MS } else { core.pick(5_000, 2 * MINUTE_MS) };
         core.count("a service is down");
+        self.laws.a_service_is_down();
         core.outage(service, from, from + long);
     }
 
@@ -241,7 +201,7 @@ impl World {
         }
     }
 
-    fn spawn(&mut self, work: impl Future<Output = ()> + 'static) -> u64 {
+    pub(super) fn spawn(&mut self, work: impl Future<Output = ()> + 'static) -> u64 {
         let task = self.core.new_task();
         self.tasks.insert(task, Box::pin(work));
         self.poll(task);
@@ -289,7 +249,8 @@ impl World {
         } else {
             for team in &self.teams {
                 let row = self.store.team(&team.id).await.ok().flatten();
-                let agents = row.map_or(0, |row| if row.hold.is_some() { 0 } else { row.plan.concurrent_agents });
+                let stands = |row: &TeamRow| row.hold.is_some() || row.paused.is_some();
+                let agents = row.filter(|row| !stands(row)).map_or(0, |row| row.plan.concurrent_agents);
                 self.laws.nobody_waits(&team.id, self.core.time(), agents).await;
             }
         }
@@ -318,76 +279,6 @@ impl World {
         self.agents.entry(execution).or_default().push(task);
     }
 
-    fn wish(&mut self, wish: Wish) {
-        let (core, app) = (self.core.clone(), self.app.clone());
-        match wish {
-            Wish::Run { team, trigger, environment, deadline_seconds } => {
-                let laws = self.laws.clone();
-                let team = &self.teams[team];
-                let new = NewRun {
-                    team: team.id.clone(),
-                    creator: "somebody".to_owned(),
-                    source: RunSource::Api,
-                    prompt: "true".to_owned(),
-                    title: None,
-                    harness: HarnessKind::Shell,
-                    agent_config: Default::default(),
-                    environment: environment.then(|| team.environment.clone()),
-                    repositories: Vec::new(),
-                    deadline_seconds,
-                    metadata: Default::default(),
-                    parent_run_id: None,
-                    idempotency: Some(Idempotency { key: trigger.clone(), body_hash: "the same".to_owned() }),
-                };
-                self.spawn(async move {
-                    let ask = || format!("asks for {trigger}");
-                    if let Some(Ok(accepted)) = insist(&core, ask, || accept(&app, new.clone())).await {
-                        laws.answered(&trigger, accepted.run_id);
-                    }
-                });
-            }
-            Wish::Cancel(run) => {
-                let known = run.and_then(|run| Some((run, self.laws.runs().get(&run)?.team.clone())));
-                if let Some((run, team)) = known.or_else(|| self.some_run()) {
-                    self.spawn(async move {
-                        let ask = || format!("cancels {run}");
-                        insist(&core, ask, || cancel::cancel(&app, &team, run, "somebody")).await;
-                    });
-                }
-            }
-            Wish::Say => {
-                if let Some((run, team)) = self.some_run() {
-                    self.spawn(async move {
-                        let ask = || format!("says something to {run}");
-                        insist(&core, ask, || messages::send(&app, &team, run, "somebody", "go on".to_owned())).await;
-                    });
-                }
-            }
-            Wish::Plan { team, agents } => {
-                let team = self.teams[team].id.clone();
-                self.laws.allow(&team, agents);
-                self.spawn(async move {
-                    let ask = || format!("gives {team} {agents} agents");
-                    insist(&core, ask, || change_plan(&app, &team, agents)).await;
-                });
-            }
-            Wish::DeleteEnvironment { team } => {
-                let (team, environment) = (self.teams[team].id.clone(), self.teams[team].environment.clone());
-                self.spawn(async move {
-                    let ask = || format!("deletes the environment of {team}");
-                    insist(&core, ask, || environments::delete(&app, &team, &environment)).await;
-                });
-            }
-        }
-    }
-
-    fn some_run(&self) -> Option<(RunId, TeamId)> {
-        let runs = self.laws.runs();
-        let last = i64::try_from(runs.len()).unwrap_or(0) - 1;
-        let number = usize::try_from(self.core.pick(0, last.max(0))).unwrap_or(0);
-        runs.values().nth(number).map(|run| (run.run_id, run.team.clone()))
-    }
-
     async fn history(self) -> History {
         let Self { core, laws, launcher, objects, teams, .. } = &self;
         let ids: Vec<TeamId> = teams.iter().map(|team| team.id.clone()).collect();
@@ -412,41 +303,6 @@ impl World {
             story: core.story(),
         }
     }
-}
-
-/// Asks until there is an answer, as a patient sender does; gives up after a few times.
-async fn insist<T, E: std::error::Error + 'static, Work: Future<Output = Result<T, E>>>(
-    core: &Arc<Core>,
-    ask: impl Fn() -> String,
-    work: impl Fn() -> Work,
-) -> Option<Result<T, E>> {
-    for _ in 0..6 {
-        let passing = core.pass(Service::Network, &ask).await;
-        if matches!(passing, Passing::Through | Passing::ReplyLost) {
-            let answer = core.handler(work()).await;
-            core.pause(core.pick(2, 40)).await;
-            if let (Ok(answer), Passing::Through) = (answer, passing) {
-                if let Err(err) = &answer {
-                    core.tell(|| format!("{} and hears: {}", ask(), ozma_domain::text::chain(err)));
-                }
-                // A refusal is an answer; what did not get through to the store is none.
-                if answer.is_ok() || !answer.as_ref().is_err_and(|err| err.source().is_some()) {
-                    return Some(answer);
-                }
-            }
-        }
-        core.pause(core.pick(200, 4_000)).await;
-    }
-    None
-}
-
-async fn change_plan(app: &App, team: &TeamId, agents: u16) -> Result<(), ozma_store::StoreError> {
-    let Some(row) = app.store.team(team).await? else { return Ok(()) };
-    let plan = Plan { concurrent_agents: agents, ..row.plan };
-    app.store.put_team(&TeamRow { plan, ..row }).await?;
-    // Whoever changes a plan says so: there may be slots for those who wait.
-    let _ = app.queue.send(QueueMessage::Tick { team: team.clone() }).await;
-    Ok(())
 }
 
 /// Some worlds are a little unlucky, some very; in each, other things go wrong.

@@ -9,9 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{AcceptedRun, Idempotency, NewRun, accept};
 use ozma_app::ports::QueueMessage;
 use ozma_app::{App, Settings, complete, dispatch, executions};
+use ozma_domain::artifact::{SavedFile, SavedKind, SavedSet};
 use ozma_domain::audit::manifest::public_key;
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::{ExecutionId, RunId, TeamId};
+use ozma_domain::lane::Lane;
 use ozma_domain::limits;
 use ozma_domain::outcome::Outcome;
 use ozma_domain::plan::Plan;
@@ -85,21 +87,7 @@ impl World {
     }
 
     pub fn new_run(&self, prompt: &str) -> NewRun {
-        NewRun {
-            team: self.team.clone(),
-            creator: "admin".to_owned(),
-            source: RunSource::Api,
-            prompt: prompt.to_owned(),
-            title: None,
-            harness: HarnessKind::Shell,
-            agent_config: Default::default(),
-            environment: None,
-            repositories: Vec::new(),
-            deadline_seconds: None,
-            metadata: Default::default(),
-            parent_run_id: None,
-            idempotency: None,
-        }
+        new_run(&self.team, prompt)
     }
 
     pub fn keyed(&self, prompt: &str, key: &str) -> NewRun {
@@ -133,6 +121,15 @@ impl World {
         AgentDouble::new(execution)
     }
 
+    /// A run that its agent has just claimed.
+    pub async fn claimed(&self) -> (RunId, AgentDouble) {
+        let run = self.accept("true").await;
+        self.drain().await;
+        let agent = self.agent(run).await;
+        agent.claim(self).await.map(drop).expect("claimed");
+        (run, agent)
+    }
+
     /// Handles what is in the queue, errors and all: a message that fails is gone, as after a crash.
     pub async fn pump(&self) {
         while !self.queue.is_empty() {
@@ -145,6 +142,31 @@ impl World {
 
     pub fn now(&self) -> Timestamp {
         self.clock.time()
+    }
+}
+
+/// A run of the harness `shell`, asked for by the API, and nothing more.
+pub fn new_run(team: &TeamId, prompt: &str) -> NewRun {
+    NewRun {
+        team: team.clone(),
+        creator: "admin".to_owned(),
+        source: RunSource::Api,
+        prompt: prompt.to_owned(),
+        title: None,
+        harness: HarnessKind::Shell,
+        agent_config: Default::default(),
+        environment: None,
+        repositories: Vec::new(),
+        deadline_seconds: None,
+        metadata: Default::default(),
+        parent_run_id: None,
+        idempotency: None,
+        scheduling: Default::default(),
+        limits: Default::default(),
+        lane: Lane::User("admin".to_owned()),
+        weight: None,
+        runs_per_hour: None,
+        automation_budget: Default::default(),
     }
 }
 
@@ -192,11 +214,35 @@ impl AgentDouble {
         lines: &str,
         receipt: Option<&str>,
     ) -> Result<ozma_domain::protocol::Reply, executions::ExecutionError> {
-        executions::segment(&world.app, self.execution, &self.token, sequence, &gzip(lines), "", receipt).await
+        executions::segment(
+            &world.app,
+            self.execution,
+            &self.token,
+            sequence,
+            &gzip(lines),
+            executions::Beside { receipt, ..executions::Beside::default() },
+        )
+        .await
+    }
+
+    /// Saves these files, and that they are all.
+    pub async fn save(&self, world: &World, files: &[(&str, &str)]) -> Result<(), executions::ExecutionError> {
+        let mut set = SavedSet::default();
+        for ((path, content), number) in files.iter().zip(1..) {
+            executions::save_file(&world.app, self.execution, &self.token, number, gzip(content)).await?;
+            set.files.push(SavedFile {
+                number,
+                path: (*path).to_owned(),
+                kind: SavedKind::File { executable: false },
+                bytes: content.len() as u64,
+                sha256: ozma_domain::audit::digest(content.as_bytes()).to_string(),
+            });
+        }
+        executions::save_set(&world.app, self.execution, &self.token, &set).await.map(drop)
     }
 
     pub async fn finish(&self, world: &World, last_segment: u32) -> Result<(), executions::ExecutionError> {
-        let report = Report { outcome: Outcome::Succeeded { summary: "done".to_owned() }, last_segment };
+        let report = Report { outcome: Outcome::Succeeded { summary: "done".to_owned() }, last_segment, usage: None };
         self.report(world, &report).await
     }
 

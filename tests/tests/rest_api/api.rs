@@ -112,7 +112,7 @@ pub(crate) fn shell(prompt: &str) -> String {
 
 pub(crate) async fn key(world: &World, team: &TeamId, name: &str, random: [u8; 32]) -> String {
     let key = ApiKey::new(random);
-    let row = ApiKeyRow { team: team.clone(), name: name.to_owned(), created_at: world.now() };
+    let row = ApiKeyRow { team: team.clone(), name: name.to_owned(), created_at: world.now(), operator: false };
     world.app.store.put_api_key(&key.hash(), &row).await.expect("a store");
     key.expose().to_owned()
 }

@@ -214,14 +214,17 @@ async fn a_queued_run_knows_its_place() {
     let first: RunId = answer["run_id"].as_str().unwrap().parse().unwrap();
     let second = api.create("true").await;
     let place = async |run: RunId| api.get(&format!("/agent/runs/{run}")).await["queue"].clone();
-    assert_eq!(place(first).await, json!({"position": 1, "at_least": false}));
-    assert_eq!(place(second).await, json!({"position": 2, "at_least": false}));
+    let reason = "all 4 agents of the plan free are at work";
+    let expected =
+        |position: u32| json!({"position": position, "at_least": false, "waiting_for": "plan", "reason": reason});
+    assert_eq!(place(first).await, expected(1));
+    assert_eq!(place(second).await, expected(2));
     api.call("POST", &format!("/agent/runs/{first}/cancel"), "").await;
     assert_eq!((place(first).await, place(second).await["position"].clone()), (Value::Null, json!(1)));
 }
 
 #[tokio::test]
-async fn a_follow_up_is_for_a_run_that_lives() {
+async fn a_follow_up_is_heard_or_reopens() {
     let api = Api::new("free").await;
     let run = api.create("true").await;
     let path = format!("/agent/runs/{run}/followups");
@@ -231,5 +234,8 @@ async fn a_follow_up_is_for_a_run_that_lives() {
     api.check("POST", &path, r#"{"message":"x","mode":"fast"}"#, "400 invalid_request: mode").await;
     api.check("POST", &path, json!({"message": "x".repeat(40_000)}).to_string(), "400 invalid_request: message").await;
     api.call("POST", &format!("/agent/runs/{run}/cancel"), "").await;
-    api.check("POST", &path, r#"{"message":"hello?"}"#, "422 operation_not_supported: ").await;
+    api.check("POST", &path, r#"{"message":"hello?"}"#, "409 conflict: the end of the run").await;
+    ozma_app::complete::complete(&api.world.app, run).await.unwrap();
+    api.check("POST", &path, r#"{"message":"hello?"}"#, "200 {}").await;
+    assert_eq!(api.get(&format!("/agent/runs/{run}")).await["state"], "QUEUED");
 }

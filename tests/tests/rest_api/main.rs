@@ -2,6 +2,7 @@
 //! description of itself.
 
 mod api;
+mod artifacts;
 mod automations;
 mod creating;
 mod environments;

@@ -14,7 +14,7 @@ use ozma_domain::outcome::Outcome;
 use ozma_domain::protocol::Report;
 use ozma_domain::run::{Isolation, RunSource};
 use ozma_domain::state::RunState;
-use ozma_store::Written;
+use ozma_store::{KeyRelease, Written};
 use ozma_tests::world::World;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -293,6 +293,13 @@ async fn make(world: &World, spec: &Spec, at: usize, runs: &[RunId], environment
         ("skill_spec", spec.skill),
         ("environment_id", environment.as_deref()),
     ];
+    // Below a run that was cancelled nothing is accepted.
+    let mut parent = spec.parent.and_then(|back| at.checked_sub(back)).map(|index| runs[index]);
+    if let Some(run) = parent
+        && world.state(run).await == "CANCELLED"
+    {
+        parent = None;
+    }
     let new = NewRun {
         creator: spec.creator.to_owned(),
         source: spec.source,
@@ -300,7 +307,7 @@ async fn make(world: &World, spec: &Spec, at: usize, runs: &[RunId], environment
         agent_config: labels.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?)))).collect(),
         environment: environment.as_ref().map(|uid| uid.parse().expect("an id")),
         metadata: spec.metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
-        parent_run_id: spec.parent.and_then(|back| at.checked_sub(back)).map(|index| runs[index]),
+        parent_run_id: parent,
         ..world.new_run(&format!("echo {at}"))
     };
     let run = accept(&world.app, new).await.expect("accepted").run_id;
@@ -317,10 +324,10 @@ async fn make(world: &World, spec: &Spec, at: usize, runs: &[RunId], environment
     let queued = world.run(run).await;
     let slot = u16::try_from(at).expect("few runs");
     let pending = queued.dispatched(slot, world.now(), 3_600, 600).expect("it is queued");
-    let _ = world.app.store.take_slot(&queued, &pending, slot).await.expect("a store");
+    let _ = world.app.store.take_slot(&queued, &pending, slot, None).await.expect("a store");
     let agent = world.agent(run).await;
     let report = async |outcome: Outcome| {
-        agent.report(world, &Report { outcome, last_segment: 0 }).await.expect("reported");
+        agent.report(world, &Report { outcome, last_segment: 0, usage: None }).await.expect("reported");
     };
     if matches!(spec.target, Target::Pending) {
         return run;
@@ -424,11 +431,11 @@ async fn step(world: &World, id: RunId, at: usize, by: Move) {
         state if state.is_terminal() => return,
         RunState::Queued if !by.cancel => {
             let pending = run.dispatched(slot, now, 3_600, 600).expect("it is queued");
-            store.take_slot(&run, &pending, slot).await
+            store.take_slot(&run, &pending, slot, None).await
         }
         _ if by.cancel => {
             let cancelled = run.cancelled("admin", now).expect("it has not ended");
-            store.end_run(&run, &cancelled, None, &[]).await
+            store.end_run(&run, &cancelled, None, &[], &KeyRelease::Nothing, None).await
         }
         RunState::Pending => match run.claimed(1, "hash", Isolation::Process, now, 60) {
             Claiming::Now(claimed) => store.update_run_row(&run, &claimed).await,
@@ -436,7 +443,7 @@ async fn step(world: &World, id: RunId, at: usize, by: Move) {
         },
         RunState::Claimed => store.update_run_row(&run, &run.started(now, 60).expect("it is claimed")).await,
         _ => match run.ended(1, &done, now, None) {
-            Ending::Ended(ended) => store.end_run(&run, &ended, held, &[]).await,
+            Ending::Ended(ended) => store.end_run(&run, &ended, held, &[], &KeyRelease::Nothing, None).await,
             other => panic!("{other:?}"),
         },
     };

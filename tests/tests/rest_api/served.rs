@@ -20,6 +20,7 @@ async fn every_operation_described_is_served_and_no_other() {
             .replace("{execution}", "1")
             .replace("{sequence}", "1")
             .replace("{name}", "NAME")
+            .replace("{artifactUid}", "x")
             .replace("{uid}", "web")
             .replace("{id}", "nightly");
         assert!(!url.contains('{'), "{url}: a new parameter needs a value");
@@ -52,6 +53,8 @@ async fn the_contracts_paths_are_there() {
         ("get", "/agent/runs/{runId}"),
         ("post", "/agent/runs/{runId}/cancel"),
         ("post", "/agent/runs/{runId}/followups"),
+        ("get", "/agent/runs/{runId}/handoff/attachments"),
+        ("get", "/agent/artifacts/{artifactUid}"),
         ("get", "/agent/environments"),
     ];
     for (method, path) in contract {

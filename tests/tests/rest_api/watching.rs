@@ -148,7 +148,7 @@ async fn the_audit_trail_is_served_as_stored() {
     agent.claim(&api.world).await.map(drop).unwrap();
     agent.segment(&api.world, 1, &NOTICE.repeat(2)).await.unwrap();
     agent.segment(&api.world, 2, NOTICE).await.unwrap();
-    let report = Report { outcome: Outcome::Succeeded { summary: String::new() }, last_segment: 2 };
+    let report = Report { outcome: Outcome::Succeeded { summary: String::new() }, last_segment: 2, usage: None };
     agent.report(&api.world, &report).await.unwrap();
     api.world.launcher.end(agent.execution);
     api.world.pump().await;

@@ -8,8 +8,8 @@ use crate::connect;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
-pub(crate) async fn run(global: &Global, run: RunId) -> Result<Exit, Failure> {
-    connect::with(global, async |client| Ok(client.cancel(run).await?)).await?;
+pub(crate) async fn run(global: &Global, run: RunId, cascade: bool) -> Result<Exit, Failure> {
+    connect::with(global, async |client| Ok(client.cancel(run, cascade).await?)).await?;
     output::item(global.output_format, &json!({"run_id": run}), |_| vec![("Cancelled", run.to_string())])?;
     Ok(Exit::Succeeded)
 }

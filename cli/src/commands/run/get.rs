@@ -8,6 +8,7 @@ use crate::args::Global;
 use crate::connect;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, state_style, styled};
+use crate::scheduling;
 use crate::values;
 use crate::view;
 
@@ -18,10 +19,8 @@ pub(crate) async fn run(global: &Global, run: RunId) -> Result<Exit, Failure> {
 }
 
 fn lines(run: &RunItem) -> Vec<(&'static str, String)> {
-    let queue = run
-        .queue
-        .map(|queue| format!(" (number {}{} in line)", queue.position, if queue.at_least { " or later" } else { "" }));
-    let state = format!("{}{}", styled(state_style(run.state), run.state), queue.unwrap_or_default());
+    let queue = run.queue.as_ref();
+    let state = styled(state_style(run.state), run.state);
     let status = run.status_message.as_ref().map(|status| match status.error_code {
         Some(code) => format!("{} ({code})", printable(status.message.as_bytes())),
         None => printable(status.message.as_bytes()),
@@ -38,6 +37,9 @@ fn lines(run: &RunItem) -> Vec<(&'static str, String)> {
         ("Title", one_line(&run.title)),
         ("State", state),
         ("Status", status.unwrap_or_default()),
+        ("Waits for", queue.map(|queue| printable(queue.reason.as_bytes())).unwrap_or_default()),
+        ("Position", queue.map(view::place).unwrap_or_default()),
+        ("Starts", queue.and_then(view::estimate).unwrap_or_default()),
         ("Created", run.created_at.to_string()),
         ("Started", run.started_at.map(|at| at.to_string()).unwrap_or_default()),
         ("Ended", run.ended_at.map(|at| at.to_string()).unwrap_or_default()),
@@ -53,5 +55,8 @@ fn lines(run: &RunItem) -> Vec<(&'static str, String)> {
         ("Metadata", metadata.collect::<Vec<_>>().join("\n")),
         ("Task", prompt.join("\n")),
     ];
-    lines.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    let mut lines: Vec<_> = lines.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let at = lines.len() - 1;
+    lines.splice(at..at, scheduling::lines(run.scheduling.as_ref(), run.limits.as_ref()));
+    lines
 }

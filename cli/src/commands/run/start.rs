@@ -18,6 +18,7 @@ use crate::follow::Follow;
 use crate::interrupt::Interrupts;
 use crate::output;
 use crate::repo::RepoArgs;
+use crate::scheduling::{self, SchedulingArgs};
 use crate::task::{self, HarnessArg};
 use crate::values;
 use crate::view::View;
@@ -53,6 +54,13 @@ pub(crate) struct StartArgs {
     /// The run's deadline, such as 90s, 10m or 1h30m; the plan's bounds it
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     timeout: Option<Duration>,
+
+    /// Not before then: a time, such as 2026-11-21T18:00:00Z, or a length of time from now, such as 2h
+    #[arg(long, value_name = "WHEN", value_parser = scheduling::moment)]
+    start_after: Option<jiff::Timestamp>,
+
+    #[command(flatten)]
+    scheduling: SchedulingArgs,
 
     /// Print the run's id and leave it to itself
     #[arg(long)]
@@ -90,6 +98,11 @@ pub(crate) async fn run(global: &Global, args: StartArgs) -> Result<Exit, Failur
     let work = async {
         let config = request.config.get_or_insert_default();
         config.repositories = Some(repositories).filter(|repositories| !repositories.is_empty());
+        args.scheduling.add_to(&mut request);
+        if args.start_after.is_some() {
+            request.scheduling.get_or_insert_default().not_before = args.start_after;
+        }
+        let config = request.config.get_or_insert_default();
         if let Some(env) = &args.env {
             config.environment_id = Some(environment::find(&connection.client, env).await?.uid.to_string());
         }
@@ -242,7 +255,7 @@ async fn cancel(
     interrupts: &mut Interrupts,
 ) -> Result<Followed, Failure> {
     let rest = async {
-        match client.cancel(run).await {
+        match client.cancel(run, false).await {
             // It ended by itself in the meantime, which following will tell.
             Err(err) if err.is_already_ended() => {}
             answer => answer?,

@@ -17,7 +17,9 @@ use crate::base_url::BaseUrl;
 use crate::body::Body;
 use crate::error::ApiError;
 use crate::path::Path;
-use crate::wire::{Automation, AutomationConfig, AutomationList, CreateRunRequest, Deleted, Problem};
+use crate::wire::{
+    Automation, AutomationConfig, AutomationList, Budget, CreateRunRequest, Deleted, Limits, Problem, Scheduling,
+};
 
 /// Every automation of the team, by name.
 #[utoipa::path(
@@ -146,6 +148,9 @@ fn config(wire: AutomationConfig) -> Result<domain::AutomationConfig, ApiError> 
         name: wire.name.unwrap_or_default(),
         paused: wire.paused.unwrap_or_default(),
         template,
+        weight: wire.weight,
+        runs_per_hour: wire.runs_per_hour,
+        budget: wire.budget.map(|budget| budget.into_domain("budget")).transpose()?.unwrap_or_default(),
     })
 }
 
@@ -162,6 +167,8 @@ fn answer(automation: domain::Automation, BaseUrl(base): &BaseUrl) -> Automation
         title: template.title,
         config: serde_json::from_value(Value::Object(template.agent_config)).ok(),
         metadata: Some(template.metadata).filter(|metadata| !metadata.is_empty()),
+        scheduling: Some((&template.scheduling).into()).filter(|scheduling| *scheduling != Scheduling::default()),
+        limits: Some(template.limits.into()).filter(|limits| *limits != Limits::default()),
         ..CreateRunRequest::default()
     };
     Automation {
@@ -170,6 +177,9 @@ fn answer(automation: domain::Automation, BaseUrl(base): &BaseUrl) -> Automation
         name: config.name,
         paused: config.paused,
         run,
+        weight: config.weight,
+        runs_per_hour: config.runs_per_hour,
+        budget: Budget::given(config.budget),
         webhook_secret: None,
         secret_rotated_at: rotated_at,
         created_at,

@@ -1,5 +1,6 @@
 //! The handlers, a file per noun. Each verifies, decodes, asks a use case, and answers.
 
+pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod automations;
 pub(crate) mod environments;
@@ -9,5 +10,6 @@ pub(crate) mod run_item;
 pub(crate) mod run_query;
 pub(crate) mod runs;
 pub(crate) mod secrets;
+pub(crate) mod teams;
 pub(crate) mod timeline;
 pub(crate) mod whoami;

@@ -54,6 +54,10 @@ pub(crate) fn template(request: CreateRunRequest, prompt_bytes: usize) -> Result
     };
     let metadata = request.metadata.unwrap_or_default();
     check_metadata(&metadata)?;
+    let scheduling = request.scheduling.unwrap_or_default().into_domain()?;
+    scheduling.check()?;
+    let limits = request.limits.unwrap_or_default().into_domain()?;
+    limits.check(config.deadline_seconds, scheduling.queue_seconds)?;
     Ok(RunTemplate {
         prompt,
         title: request.title.filter(|title| !title.trim().is_empty()),
@@ -63,6 +67,8 @@ pub(crate) fn template(request: CreateRunRequest, prompt_bytes: usize) -> Result
         repositories,
         deadline_seconds: config.deadline_seconds,
         metadata,
+        scheduling,
+        limits,
     })
 }
 
@@ -165,7 +171,7 @@ mod tests {
 
     #[track_caller]
     fn check(request: Value, expected: &str) {
-        let caller = Caller { team: "local".parse().unwrap(), name: "admin".to_owned() };
+        let caller = Caller { team: "local".parse().unwrap(), name: "admin".to_owned(), operator: false };
         let bytes = request.to_string().into();
         let body = Body { value: serde_json::from_value(request).unwrap(), bytes };
         let answer = match new_run(caller, &HeaderMap::new(), body) {
@@ -197,6 +203,14 @@ mod tests {
             |name: &str, value: Value| json!({"prompt": "true", "config": {"harness": {"type": "shell"}, name: value}});
         check(with("environment_id", json!("web")), "400 config.environment_id: \"web\" is not an environment id");
         check(with("deadline_seconds", json!(0)), "400 config.deadline_seconds");
+        let beside = |name: &str, value: Value| json!({"prompt": "true", "config": shell, name: value});
+        check(beside("scheduling", json!({"priority": 101})), "400 scheduling.priority: from -100 to 100");
+        check(
+            beside("scheduling", json!({"concurrency": {"policy": "skip"}})),
+            "400 scheduling.concurrency.key: needed",
+        );
+        check(beside("limits", json!({"budget": {"usd": -1.0}})), "400 limits.budget.usd: more than 0");
+        check(beside("limits", json!({"run_seconds": 0})), "400 limits.run_seconds: from 1");
         check(with("idle_timeout_minutes", json!(61)), "400 config.idle_timeout_minutes");
         check(with("mcp_servers", json!({"x": {}})), "400 config.mcp_servers.x: needs exactly one");
     }

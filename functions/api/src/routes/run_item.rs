@@ -9,7 +9,8 @@ use ozma_store::RunPair;
 use serde_json::Value;
 
 use crate::wire::{
-    ExecutionLocation, QueuePlace, Repository, RequestUsage, RunItem, Scope, StatusMessage, UserProfile,
+    ExecutionLocation, Limits, QueuePlace, Repository, RequestUsage, RunItem, Scheduling, Scope, StatusMessage,
+    UserProfile,
 };
 
 /// What the run costs by.
@@ -66,6 +67,7 @@ pub(crate) fn run_item(
         executor: Some(creator),
         agent_config,
         agent_skill: None,
+        // Where there are any, only who asks for this one run is told.
         artifacts: Some(Vec::new()),
         request_usage: Some(usage(pair, now, pricing)),
         is_sandbox_running: Some(run.held_slot().is_some()),
@@ -77,6 +79,8 @@ pub(crate) fn run_item(
         isolation: run.execution.as_ref().and_then(|execution| execution.isolation),
         attempt: (run.attempts > 0).then_some(run.attempts),
         repositories: (!repositories.is_empty()).then_some(repositories),
+        scheduling: Some((&request.scheduling).into()).filter(|scheduling| *scheduling != Scheduling::default()),
+        limits: Some(request.limits.into()).filter(|limits| *limits != Limits::default()),
     }
 }
 
@@ -101,7 +105,14 @@ fn usage(pair: &RunPair, now: Timestamp, pricing: Pricing) -> RequestUsage {
     let running = current.map_or(0, |execution| now.duration_since(execution.dispatched_at).as_secs().max(0));
     let seconds = run.compute_seconds + u64::try_from(running).unwrap_or(0);
     let fargate = if seconds == 0 { 0.0 } else { pricing.size.fargate_micro_usd(seconds) as f64 / 1e6 };
+    let current = run.execution.as_ref().filter(|execution| !execution.closed);
+    let reported = current.map(|execution| execution.usage).unwrap_or_default();
+    let tokens = run.usage.tokens.saturating_add(reported.tokens);
+    let models = run.usage.micro_usd.saturating_add(reported.micro_usd);
     RequestUsage {
+        inference_cost_usd: (models > 0).then_some(models as f64 / 1e6),
+        tokens: (tokens > 0).then_some(tokens),
+        compute_seconds: Some(seconds),
         compute_cost_usd: Some(if pricing.billed { fargate } else { 0.0 }),
         estimated_fargate_usd: Some(fargate),
         ..RequestUsage::default()

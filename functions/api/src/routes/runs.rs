@@ -8,14 +8,15 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use ozma_app::App;
 use ozma_app::accept::{accept, is_at_capacity};
+use ozma_app::artifacts;
 use ozma_app::cancel;
 use ozma_app::list;
 use ozma_app::messages;
 use ozma_app::transcript::{Cursor, transcript};
+use ozma_app::waiting::waiting;
 use ozma_domain::id::{RunId, TeamId};
 use ozma_domain::limits;
 use ozma_domain::run::Prompt;
-use ozma_domain::state::RunState;
 use ozma_store::RunPair;
 use serde_json::{Value, json};
 
@@ -46,6 +47,7 @@ use crate::wire::{
         (status = 404, body = Problem),
         (status = 409, body = Problem),
         (status = 422, body = Problem),
+        (status = 429, description = "A queue is full, or too much was asked for", body = Problem),
     ),
     tag = "runs"
 )]
@@ -80,6 +82,7 @@ pub(crate) async fn create(
         (status = 404, body = Problem),
         (status = 409, body = Problem),
         (status = 422, body = Problem),
+        (status = 429, description = "A queue is full, or too much was asked for", body = Problem),
     ),
     tag = "runs"
 )]
@@ -163,23 +166,29 @@ pub(crate) async fn get(
             object.map(|object| String::from_utf8_lossy(&object.bytes).into_owned())
         }
     };
-    let queue = match pair.run.state {
-        RunState::Queued => {
-            let ahead = app.store.queued_before(&pair.run, limits::QUEUE_POSITION).await?;
-            Some(QueuePlace { position: ahead as u64 + 1, at_least: ahead >= limits::QUEUE_POSITION })
-        }
-        _ => None,
-    };
+    let queue = waiting(&app, &pair.run).await?.map(|waiting| QueuePlace {
+        position: waiting.position,
+        at_least: waiting.at_least,
+        waiting_for: waiting.waiting_for,
+        reason: waiting.reason,
+        estimated_start_at: waiting.estimated_start_at,
+    });
     let pricing = pricing(&app, &caller.team).await?;
-    Ok(Json(run_item(&pair, app.clock.now(), pricing, prompt, queue)))
+    let saved = artifacts::latest(&app, &pair.run).await?;
+    let mut item = run_item(&pair, app.clock.now(), pricing, prompt, queue);
+    item.artifacts = saved.as_ref().map(super::artifacts::of_run).or(item.artifacts);
+    Ok(Json(item))
 }
 
-/// Cancels a run in any state but an ended one. Answers with its id.
+/// Cancels a run in any state but an ended one, and with `cascade` every run below it. Answers with its id.
 #[utoipa::path(
     post,
     path = "/agent/runs/{runId}/cancel",
     operation_id = "cancelRun",
-    params(("runId" = String, Path)),
+    params(
+        ("runId" = String, Path),
+        ("cascade" = Option<bool>, Query, description = "The runs below it as well, even if it has ended itself"),
+    ),
     responses(
         (status = 200, body = String, content_type = "application/json"),
         (status = 400, body = Problem, description = "It has ended already"),
@@ -192,13 +201,18 @@ pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(run): Path<String>,
+    pairs: Pairs,
 ) -> Result<Json<String>, ApiError> {
     let run = run_id(&run)?;
-    cancel::cancel(&app, &caller.team, run, &caller.name).await?;
+    if pairs.parsed::<bool>("cascade")?.unwrap_or(false) {
+        cancel::cancel_all(&app, &caller.team, run, &caller.name).await?;
+    } else {
+        cancel::cancel(&app, &caller.team, run, &caller.name).await?;
+    }
     Ok(Json(run.to_string()))
 }
 
-/// Says something to a run that waits or works.
+/// Says something to a run that waits or works, or reopens one that has ended: a new execution does what the message says.
 #[utoipa::path(
     post,
     path = "/agent/runs/{runId}/followups",
@@ -209,7 +223,7 @@ pub(crate) async fn cancel(
         (status = 200, body = Object),
         (status = 400, body = Problem),
         (status = 404, body = Problem),
-        (status = 422, body = Problem, description = "It has ended"),
+        (status = 409, body = Problem, description = "Its end is still being recorded"),
     ),
     tag = "runs"
 )]
@@ -222,7 +236,7 @@ pub(crate) async fn follow_up(
     check_mode(body.value.mode.as_deref())?;
     let message = body.value.message.filter(|message| !message.trim().is_empty());
     let message = message.ok_or_else(|| ApiError::invalid("message", "needed"))?;
-    messages::send(&app, &caller.team, run_id(&run)?, &caller.name, message).await?;
+    messages::send(&app, &caller.team, run_id(&run)?, &caller.name, &message).await?;
     Ok(Json(json!({})))
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::create_run::CreateRunRequest;
+use super::scheduling::Budget;
 
 /// An automation as answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -16,6 +17,12 @@ pub struct Automation {
     pub paused: bool,
     /// The request that each trigger makes.
     pub run: CreateRunRequest,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub weight: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub runs_per_hour: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub budget: Option<Budget>,
     /// Where signed webhooks go, by the Standard Webhooks scheme.
     pub webhook_url: String,
     /// What they are signed with. Only in the answers to creating the automation and to rotating its secret.
@@ -42,6 +49,17 @@ pub struct AutomationConfig {
     /// Required. As for `POST /agent/runs`, with a prompt of at most 32 KiB and without `parent_run_id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<CreateRunRequest>,
+    /// How often it is served against others of the team, from 1 to 100; the team's `weights.automation` if nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub weight: Option<u16>,
+    /// Runs that it may start in an hour; with a concurrency key, for each key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub runs_per_hour: Option<u32>,
+    /// For all its runs of a month, by UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
 }
 
 /// `GET /automations`: all of them by name, in one answer.

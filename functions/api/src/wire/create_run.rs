@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::agent_config::AgentConfig;
+use super::scheduling::{Limits, Scheduling};
 use super::schemas;
 
 /// `POST /agent/runs` and `/agent/run`.
@@ -44,6 +45,12 @@ pub struct CreateRunRequest {
     pub metadata: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<String>,
+    /// When it may start (this API's own).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduling: Option<Scheduling>,
+    /// What it may take (this API's own).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// The older form of `attachments`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(deprecated)]

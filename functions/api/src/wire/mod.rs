@@ -4,6 +4,7 @@
 //! unknown ones are ignored. A file is a noun.
 
 pub mod agent_config;
+pub mod artifact;
 pub mod audit;
 pub mod automation;
 pub mod create_run;
@@ -13,13 +14,16 @@ pub mod problem;
 pub mod profile;
 pub mod repository;
 pub mod run;
+pub mod scheduling;
 mod schemas;
 pub mod secret;
+pub mod team;
 pub mod timeline;
 pub mod transcript;
 pub mod whoami;
 
 pub use agent_config::{AgentConfig, Harness, McpServer};
+pub use artifact::{ArtifactItem, HandoffAttachment, HandoffAttachments, LeftOutFile};
 pub use audit::{AuditIndex, AuditSegment};
 pub use automation::{Automation, AutomationConfig, AutomationList};
 pub use create_run::{Attachment, CreateRunRequest, FollowupRequest, Image, RunCreated};
@@ -34,7 +38,9 @@ pub use run::{
     AgentSkill, Artifact, ExecutionLocation, PageInfo, QueuePlace, RequestUsage, RunItem, RunList, ScheduleSnapshot,
     StatusMessage,
 };
+pub use scheduling::{Budget, Concurrency, Limits, Scheduling};
 pub use secret::{PutSecretRequest, SecretItem, SecretList};
+pub use team::{StopRequest, StopResult, Team, TeamSettings, Used, Weights};
 pub use timeline::{Timeline, TimelineEvent, TimelineEventType};
 pub use transcript::Transcript;
 pub use whoami::{PlanItem, Whoami};

@@ -7,6 +7,7 @@ use ozma_domain::error_code::ErrorCode;
 use ozma_domain::id::RunId;
 use ozma_domain::run::{Isolation, RunSource};
 use ozma_domain::state::RunState;
+use ozma_domain::waiting::WaitingFor;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -14,6 +15,7 @@ use utoipa::ToSchema;
 use super::agent_config::AgentConfig;
 use super::profile::{Scope, UserProfile};
 use super::repository::Repository;
+use super::scheduling::{Limits, Scheduling};
 use super::schemas;
 
 /// `GET /agent/runs/{id}`. `queue`, `isolation`, `attempt`, `ended_at` and `repositories` are this API's own.
@@ -93,6 +95,12 @@ pub struct RunItem {
     /// Those asked for with the run, and those of its environment.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub repositories: Option<Vec<Repository>>,
+    /// When it may start (this API's own).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scheduling: Option<Scheduling>,
+    /// What it may take (this API's own).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub limits: Option<Limits>,
 }
 
 /// The last word on a run's state.
@@ -108,13 +116,23 @@ pub struct StatusMessage {
     pub session_debug_until: Option<Timestamp>,
 }
 
-/// How many runs are ahead of a queued one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Why a queued run waits, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueuePlace {
-    /// 1 is next.
+    /// 1 is next: in the queue of the team, or in line for the concurrency key.
     pub position: u64,
     /// There are more ahead than were counted.
     pub at_least: bool,
+    /// What holds it: `start` (nothing), `plan`, `key`, `capacity`, `schedule`, `retry`, `budget` or `pause`.
+    #[serde(default)]
+    #[schema(schema_with = schemas::waiting_for)]
+    pub waiting_for: WaitingFor,
+    /// The same for people.
+    #[serde(default)]
+    pub reason: String,
+    /// By how long the team's runs took lately. Absent where nothing can be told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub estimated_start_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -171,6 +189,12 @@ pub struct RequestUsage {
     pub compute_cost_usd: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform_cost_usd: Option<f64>,
+    /// As the harness reported them (this API's own).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Of compute, over all executions (this API's own).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compute_seconds: Option<u64>,
     /// What the same compute would cost on Fargate (this API's own).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_fargate_usd: Option<f64>,

@@ -2,7 +2,9 @@
 
 use ozma_domain::error_code::ErrorCode;
 use ozma_domain::run::{Isolation, RunSource};
+use ozma_domain::scheduling::KeyPolicy;
 use ozma_domain::state::RunState;
+use ozma_domain::waiting::WaitingFor;
 use serde::Serialize;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Object, Schema};
@@ -21,6 +23,14 @@ pub(super) fn error_code() -> Schema {
 
 pub(super) fn isolation() -> Schema {
     one_of([Isolation::Bubblewrap, Isolation::Process, Isolation::Container, Isolation::Fargate])
+}
+
+pub(super) fn key_policy() -> Schema {
+    one_of([KeyPolicy::Queue, KeyPolicy::Skip, KeyPolicy::Supersede])
+}
+
+pub(super) fn waiting_for() -> Schema {
+    one_of(WaitingFor::ALL)
 }
 
 fn one_of<T: Serialize, const N: usize>(names: [T; N]) -> Schema {

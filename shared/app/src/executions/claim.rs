@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use ozma_domain::artifact::SavedSet;
 use ozma_domain::environment::EnvironmentConfig;
 use ozma_domain::failure::FailureClass;
 use ozma_domain::id::ExecutionId;
 use ozma_domain::lifecycle::Claiming;
 use ozma_domain::mask::Masker;
 use ozma_domain::outcome::Outcome;
-use ozma_domain::protocol::{Assignment, Claim};
+use ozma_domain::protocol::{Assignment, Claim, Restore};
 use ozma_domain::run::{Isolation, Prompt, Run, RunRequest};
 use ozma_domain::token::{ExecutionToken, claim_token, same};
 use ozma_store::{StoreError, Written};
@@ -16,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::ExecutionError;
 use crate::App;
+use crate::artifacts::{self, Saved};
 use crate::launch::environment_of;
 use crate::metrics;
 use crate::ports::PortError;
@@ -71,7 +73,8 @@ pub async fn claim(app: &App, execution: ExecutionId, claim: &Claim) -> Result<A
         execution_id: execution,
         attempt: run.attempts,
         team: run.team.clone(),
-        prompt: prompt(app, &request).await?,
+        prompt: prompt(app, &run, &request).await?,
+        last_message: run.follow_up.clone().unwrap_or_default(),
         harness: request.harness,
         notices: notices(claim.isolation, &environment),
         repositories: environment.repositories.into_iter().chain(request.repositories).collect(),
@@ -84,7 +87,19 @@ pub async fn claim(app: &App, execution: ExecutionId, claim: &Claim) -> Result<A
         lease_seconds: u64::try_from(app.settings.lease_seconds).unwrap_or(1),
         watched: run.watched_until.is_some_and(|until| until > app.now()),
         aws_role: environment.aws_role.is_some(),
+        setup_seconds: request.limits.setup_seconds,
+        idle_seconds: request.limits.idle_seconds,
+        restore: restore(app, &run, execution).await?,
     })
+}
+
+/// What the executions before this one saved last.
+async fn restore(app: &App, run: &Run, execution: ExecutionId) -> Result<Option<Restore>, StoreError> {
+    let saved = artifacts::before(app, run, execution.number).await?;
+    Ok(saved.map(|Saved { execution, set }| {
+        let set = SavedSet { left_out: Vec::new(), ..set };
+        Restore { from: execution.number, set }
+    }))
 }
 
 /// The masker of an execution: kept from its claim, or made again by another process.
@@ -123,7 +138,13 @@ async fn secrets(
     Ok(secrets)
 }
 
-async fn prompt(app: &App, request: &RunRequest) -> Result<String, StoreError> {
+/// What the execution is to do: what the run was asked for, or what the message says that reopened it.
+async fn prompt(app: &App, run: &Run, request: &RunRequest) -> Result<String, StoreError> {
+    if let Some(id) = &run.follow_up
+        && let Some(message) = app.store.message(run.run_id, id).await?
+    {
+        return Ok(message.text);
+    }
     match &request.prompt {
         Prompt::Inline(prompt) => Ok(prompt.clone()),
         Prompt::Archived { key, .. } => {

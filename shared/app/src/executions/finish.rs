@@ -26,7 +26,7 @@ pub async fn finish(app: &App, execution: ExecutionId, token: &str, report: &Rep
         Outcome::Failed { class, message } => Outcome::Failed { class: *class, message: tidy(message) },
         Outcome::Cancelled => Outcome::Cancelled,
     };
-    match settle_run(app, run, execution, &outcome, Some(report.last_segment)).await? {
+    match settle_run(app, run, execution, &outcome, Some(report.last_segment), report.usage).await? {
         Settled::Now(_) | Settled::Already => Ok(Reply::default()),
         Settled::Stale => Err(ExecutionError::Stale(execution)),
     }

@@ -5,6 +5,7 @@ mod claim;
 mod credentials;
 mod finish;
 mod record;
+mod workspace;
 
 use ozma_domain::id::ExecutionId;
 use ozma_domain::protocol::{Messages, Reply};
@@ -16,7 +17,8 @@ use ozma_store::{StoreError, Written};
 pub use claim::claim;
 pub use credentials::aws_credentials;
 pub use finish::finish;
-pub use record::{output, segment};
+pub use record::{Beside, output, segment};
+pub use workspace::{save_file, save_set, saved_file};
 
 use crate::App;
 use crate::metrics;
@@ -37,13 +39,16 @@ pub enum ExecutionError {
     #[error("segment {found} cannot come now: {expected} is the next")]
     OutOfOrder { expected: u32, found: u32 },
     /// 409: the number is taken by other content.
-    #[error("segment {0} was written before, with other content")]
+    #[error("number {0} was written before, with other content")]
     Conflict(u32),
     #[error("{0}")]
     Malformed(String),
     /// 404: there are no credentials to be had.
     #[error("{0}")]
     NoRole(String),
+    /// 404: no earlier execution saved it.
+    #[error("there is no such file")]
+    NoFile,
     #[error("more than {limit} bytes")]
     TooLarge { limit: usize },
     #[error("the store did not answer")]
@@ -100,6 +105,7 @@ fn reply(app: &App, run: &Run) -> Reply {
         cancelled: run.state == RunState::Cancelled,
         watched: run.watched_until.is_some_and(|until| until > app.now()),
         messages: false,
+        over_budget: None,
         receipt: None,
     }
 }

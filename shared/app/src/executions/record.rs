@@ -6,7 +6,7 @@ use ozma_domain::audit::{Chain, Digest, digest};
 use ozma_domain::id::ExecutionId;
 use ozma_domain::limits;
 use ozma_domain::mask::Masker;
-use ozma_domain::protocol::Reply;
+use ozma_domain::protocol::{Reply, Usage};
 use ozma_domain::receipt;
 use ozma_domain::run::Run;
 use ozma_store::{ArchiveKey, Created, StoredMetadata, Written};
@@ -15,18 +15,28 @@ use serde_json::Value;
 use super::claim::masker;
 use super::{ExecutionError, authorize, reply};
 use crate::App;
+use crate::budget::keep_up;
 use crate::gzip::{GunzipError, pack, unpack};
 
-/// Stores segment `sequence`, counted from 1. Sent again with the same content, it is stored once. `receipt` is what the
-/// answer to the segment before said; without it, that segment is looked for.
+/// What an agent says beside the events of a segment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// The id of the last message that it heard.
+    pub last_message: &'a str,
+    /// What the answer to the segment before said; without it, that segment is looked for.
+    pub receipt: Option<&'a str>,
+    /// The sum so far. Noted nowhere yet: budgets will ask for it.
+    pub usage: Option<Usage>,
+}
+
+/// Stores segment `sequence`, counted from 1. Sent again with the same content, it is stored once.
 pub async fn segment(
     app: &App,
     execution: ExecutionId,
     token: &str,
     sequence: u32,
     body: &[u8],
-    last_message: &str,
-    receipt: Option<&str>,
+    beside: Beside<'_>,
 ) -> Result<Reply, ExecutionError> {
     let run = authorize(app, execution, token).await?;
     if body.len() > limits::SEGMENT_BYTES {
@@ -36,7 +46,7 @@ pub async fn segment(
         return Err(ExecutionError::Malformed("segments are numbered from 1 to 999999".to_owned()));
     }
     let claim_key = &app.settings.claim_key;
-    let mut chain = match receipt.and_then(|text| receipt::check(claim_key, execution, sequence - 1, text)) {
+    let mut chain = match beside.receipt.and_then(|text| receipt::check(claim_key, execution, sequence - 1, text)) {
         Some(chain) => chain,
         None => chain_before(app, &run, execution, sequence).await?,
     };
@@ -61,7 +71,8 @@ pub async fn segment(
     }
     let run = beat(app, execution, token, run).await?;
     let mut reply = reply(app, &run);
-    reply.messages = app.store.has_messages(execution.run, last_message).await?;
+    reply.over_budget = keep_up(app, execution, run, beside.usage).await?;
+    reply.messages = app.store.has_messages(execution.run, beside.last_message).await?;
     reply.receipt = Some(receipt::issue(claim_key, execution, sequence, chain));
     Ok(reply)
 }

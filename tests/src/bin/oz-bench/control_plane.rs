@@ -108,6 +108,11 @@ impl Api {
         call.json(&request).send().await?.error_for_status()?.json().await
     }
 
+    pub(crate) async fn cancel(&self, run: RunId) -> reqwest::Result<()> {
+        let call = self.http.post(format!("{}/{run}/cancel", self.url)).bearer_auth(&self.key);
+        call.send().await?.error_for_status().map(drop)
+    }
+
     /// All runs there are.
     pub(crate) async fn runs(&self) -> reqwest::Result<Vec<RunItem>> {
         let mut runs = Vec::new();
@@ -141,6 +146,16 @@ impl Api {
 
     pub(crate) async fn audit(&self, run: RunId) -> reqwest::Result<AuditIndex> {
         self.get(&format!("/{run}/audit")).await
+    }
+
+    /// A segment as it is in the archive; none if it is not there.
+    pub(crate) async fn segment(&self, run: RunId, execution: u32, sequence: u32) -> reqwest::Result<Option<Vec<u8>>> {
+        let path = format!("{}/{run}/audit/{execution}/{sequence}", self.url);
+        let answer = self.http.get(path).bearer_auth(&self.key).send().await?;
+        if answer.status() == reqwest::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        Ok(Some(answer.error_for_status()?.bytes().await?.to_vec()))
     }
 
     /// The whole transcript so far.

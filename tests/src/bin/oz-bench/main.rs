@@ -2,6 +2,7 @@
 //! run at the table. Everything happens on this machine, in temporary folders. `docs/benchmarks.md` keeps the results.
 
 mod control_plane;
+mod fairness;
 mod kill;
 mod machine;
 mod processes;
@@ -37,6 +38,8 @@ enum What {
     Throughput(throughput::Args),
     /// What a run costs at the table, and whether that grows with the queue
     Units(units::Args),
+    /// How long single runs wait behind a crowd of another lane
+    Fairness(fairness::Args),
     /// Whether runs survive `kill -9` of the control plane
     Kill(kill::Args),
 }
@@ -69,6 +72,7 @@ async fn run(args: Args) -> Result<()> {
         What::Startup(args) => startup::measure(&oz, &args).await,
         What::Throughput(args) => throughput::measure(&oz, &args).await,
         What::Units(args) => units::measure(&args).await,
+        What::Fairness(args) => fairness::measure(&args).await,
         What::Kill(args) => kill::measure(&oz, &args).await,
     }
 }

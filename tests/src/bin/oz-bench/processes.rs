@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ozma_domain::id::ExecutionId;
+use rustix::process::{Pid, Signal, kill_process};
+
 /// Memory of a process, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
@@ -41,7 +44,7 @@ impl AgentCounter {
             let (most, stop) = (most.clone(), stop.clone());
             move || {
                 while !stop.load(Ordering::Relaxed) {
-                    most.fetch_max(agents(control_plane), Ordering::Relaxed);
+                    most.fetch_max(agents(control_plane).len(), Ordering::Relaxed);
                     std::thread::sleep(every);
                 }
             }
@@ -57,7 +60,7 @@ impl AgentCounter {
 }
 
 /// The `oz agent` processes among the descendants of `ancestor`: those of other control planes do not count.
-fn agents(ancestor: u32) -> usize {
+pub(crate) fn agents(ancestor: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let parents: HashMap<u32, u32> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
@@ -72,7 +75,17 @@ fn agents(ancestor: u32) -> usize {
     };
     // What an agent starts looks like the agent until it becomes another program.
     let counts = |pid: u32, parent: u32| descends(pid) && is_agent(pid) && !is_agent(parent);
-    parents.iter().filter(|(pid, parent)| counts(**pid, **parent)).count()
+    parents.iter().filter(|(pid, parent)| counts(**pid, **parent)).map(|(pid, _)| *pid).collect()
+}
+
+/// `kill -9` of an agent that was among [`agents`]; the execution it worked on. None: it has ended by now.
+pub(crate) fn kill_agent(pid: u32) -> Option<ExecutionId> {
+    let variables = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut variables = variables.split(|byte| *byte == 0);
+    let execution = variables.find_map(|variable| variable.strip_prefix(b"OZ_EXECUTION_ID="))?;
+    let execution = std::str::from_utf8(execution).ok()?.parse().ok()?;
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).filter(|_| is_agent(pid))?;
+    kill_process(process, Signal::KILL).ok().map(|()| execution)
 }
 
 fn parent(pid: u32) -> Option<u32> {

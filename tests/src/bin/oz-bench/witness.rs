@@ -1,19 +1,21 @@
 //! Somebody outside who sees what tasks do: each task calls here, says who it is, and hangs up when it is over. So what
 //! ran, how often and when does not rest on the word of the product under test.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use ozma_domain::id::{ExecutionId, RunId};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::Result;
 
 pub(crate) struct Witness {
     port: u16,
     visits: Arc<Mutex<Vec<Visit>>>,
+    finishes: Arc<Notify>,
 }
 
 /// One task that was alive once.
@@ -27,31 +29,40 @@ struct Visit {
     left: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Testimony {
     pub(crate) visits: usize,
     /// Runs whose task came to its last line at least once.
-    pub(crate) finished: usize,
-    /// Runs whose task came to its last line more than once, or was alive twice at the same time.
-    pub(crate) twice: usize,
+    pub(crate) finished: HashSet<RunId>,
+    /// Runs whose task came to its last line more than once.
+    pub(crate) finished_twice: HashSet<RunId>,
+    /// Runs whose task was alive twice at the same time.
+    pub(crate) alive_twice: HashSet<RunId>,
     /// Tasks alive at the same time, over all runs.
     pub(crate) most_at_once: usize,
     pub(crate) still_alive: usize,
+    /// Runs whose task was here and never came to its last line.
+    pub(crate) cut_off: usize,
+    /// At how many of the moments asked for any task was alive.
+    pub(crate) met: usize,
+    /// Tasks that were alive at one of those moments: which, and whether they came to their last line.
+    pub(crate) caught: Vec<(ExecutionId, bool)>,
 }
 
 impl Witness {
     pub(crate) async fn listen() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let (port, visits) = (listener.local_addr()?.port(), Arc::new(Mutex::new(Vec::new())));
+        let finishes = Arc::new(Notify::new());
         tokio::spawn({
-            let visits = visits.clone();
+            let (visits, finishes) = (visits.clone(), finishes.clone());
             async move {
                 while let Ok((caller, _)) = listener.accept().await {
-                    tokio::spawn(hear(caller, visits.clone()));
+                    tokio::spawn(hear(caller, visits.clone(), finishes.clone()));
                 }
             }
         });
-        Ok(Self { port, visits })
+        Ok(Self { port, visits, finishes })
     }
 
     /// A task that is seen here from its beginning to its end, and tells its transcript the same.
@@ -66,12 +77,23 @@ impl Witness {
         )
     }
 
-    pub(crate) fn testimony(&self) -> Testimony {
-        testimony(&self.visits.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Whether a task of the run was ever here.
+    pub(crate) fn has_met(&self, run: RunId) -> bool {
+        self.visits.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|visit| visit.execution.run == run)
+    }
+
+    /// Until some task comes to its last line.
+    pub(crate) async fn a_finish(&self) {
+        self.finishes.notified().await;
+    }
+
+    /// What was seen, in all and at some moments.
+    pub(crate) fn testimony(&self, moments: &[Instant]) -> Testimony {
+        testimony(&self.visits.lock().unwrap_or_else(PoisonError::into_inner), moments)
     }
 }
 
-async fn hear(caller: TcpStream, visits: Arc<Mutex<Vec<Visit>>>) {
+async fn hear(caller: TcpStream, visits: Arc<Mutex<Vec<Visit>>>, finishes: Arc<Notify>) {
     let began = Instant::now();
     let mut lines = BufReader::new(caller).lines();
     let Ok(Some(line)) = lines.next_line().await else { return };
@@ -84,28 +106,44 @@ async fn hear(caller: TcpStream, visits: Arc<Mutex<Vec<Visit>>>) {
     };
     while let Ok(Some(line)) = lines.next_line().await {
         with(&|visits| visits[at].finished |= line == "finished");
+        finishes.notify_waiters();
     }
     let left = Instant::now();
     with(&|visits| visits[at].left = Some(left));
 }
 
-fn testimony(visits: &[Visit]) -> Testimony {
+fn testimony(visits: &[Visit], moments: &[Instant]) -> Testimony {
     let mut by_run: HashMap<RunId, Vec<&Visit>> = HashMap::new();
     for visit in visits {
         by_run.entry(visit.execution.run).or_default().push(visit);
     }
     let finished = |visits: &[&Visit]| visits.iter().filter(|visit| visit.finished).count();
+    let runs_with = |law: &dyn Fn(&[&Visit]) -> bool| {
+        let found = by_run.iter().filter(|(_, visits)| law(visits));
+        found.map(|(run, _)| *run).collect()
+    };
+    let caught = visits.iter().filter(|visit| moments.iter().any(|at| visit.is_alive(*at)));
     Testimony {
         visits: visits.len(),
-        finished: by_run.values().filter(|visits| finished(visits) > 0).count(),
-        twice: by_run.values().filter(|visits| finished(visits) > 1 || most_at_once(visits) > 1).count(),
+        finished: runs_with(&|visits| finished(visits) > 0),
+        finished_twice: runs_with(&|visits| finished(visits) > 1),
+        alive_twice: runs_with(&|visits| most_at_once(visits) > 1),
         most_at_once: most_at_once(&visits.iter().collect::<Vec<_>>()),
         still_alive: visits.iter().filter(|visit| visit.left.is_none()).count(),
+        cut_off: by_run.values().filter(|visits| finished(visits) == 0).count(),
+        met: moments.iter().filter(|at| visits.iter().any(|visit| visit.is_alive(**at))).count(),
+        caught: caught.map(|visit| (visit.execution, visit.finished)).collect(),
+    }
+}
+
+impl Visit {
+    fn is_alive(&self, at: Instant) -> bool {
+        self.began <= at && self.left.is_none_or(|left| left > at)
     }
 }
 
 fn most_at_once(visits: &[&Visit]) -> usize {
-    let alive_at = |at: Instant| visits.iter().filter(|v| v.began <= at && v.left.is_none_or(|left| left > at)).count();
+    let alive_at = |at: Instant| visits.iter().filter(|visit| visit.is_alive(at)).count();
     visits.iter().map(|visit| alive_at(visit.began)).max().unwrap_or(0)
 }
 
@@ -128,8 +166,10 @@ mod tests {
                 left: Some(start + Duration::from_secs(*to)),
             })
             .collect();
-        let found = testimony(&visits);
-        assert_eq!((found.twice, found.most_at_once), (twice, most_at_once));
+        let found = testimony(&visits, &[start + Duration::from_millis(1_500), start + Duration::from_secs(9)]);
+        assert_eq!((found.finished_twice.union(&found.alive_twice).count(), found.most_at_once), (twice, most_at_once));
+        let caught = told.iter().filter(|(_, from, to, _)| *from <= 1 && *to >= 2).count();
+        assert_eq!((found.caught.len(), found.met), (caught, usize::from(caught > 0)));
     }
 
     #[test]
