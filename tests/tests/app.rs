@@ -562,6 +562,26 @@ async fn an_ambiguous_launch_is_repeated_by_the_sweep() {
 }
 
 #[tokio::test]
+async fn a_launch_that_comes_after_the_sweeps_sends_nobody_back_to_the_queue() {
+    let world = World::new("free").await;
+    let run = world.accept("true").await;
+    world.launcher.answer_next(Err(PortError::new("no answer")));
+    ozma_app::dispatch::drain(&world.app, &world.team).await.unwrap_err();
+    let first = world.run(run).await;
+    world.clock.forward(seconds(4));
+    assert_eq!(sweep(&world.app, Timestamp::MIN).await.unwrap().relaunched, 1);
+    // The handler of the first launch was slow. It knows the row of before, and nothing of the container that is coming up.
+    let wait = Duration::from_secs(30);
+    world.launcher.answer_next(Ok(Launched::NoCapacity { reason: "no room".to_owned(), wait }));
+    let request = world.app.store.request(&world.team, run).await.unwrap().unwrap();
+    let plan = world.app.plan(&world.team).await.unwrap();
+    launch(&world.app, &first, &request, &plan).await.unwrap();
+    assert_eq!(world.state(run).await, "PENDING");
+    world.agent(run).await.work(&world).await;
+    assert_eq!(world.state(run).await, "SUCCEEDED");
+}
+
+#[tokio::test]
 async fn a_long_prompt_goes_through_the_archive() {
     let world = World::new("free").await;
     let prompt = format!("# {}\ntrue", "x".repeat(100_000));

@@ -48,17 +48,9 @@ pub enum Room {
     Nothing,
 }
 
-/// Starts the current execution of `run`, which is PENDING.
+/// Starts the current execution of `run`, which is PENDING. May be done again once that is noted on the run's row, see
+/// [`Run::relaunched`].
 pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> Result<Room, LaunchError> {
-    attempt(app, run, request, plan, false).await
-}
-
-/// The same for an execution whose first launch left nothing behind, as far as can be seen.
-pub(crate) async fn launch_again(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> Result<Room, LaunchError> {
-    attempt(app, run, request, plan, true).await
-}
-
-async fn attempt(app: &App, run: &Run, request: &RunRequest, plan: &Plan, again: bool) -> Result<Room, LaunchError> {
     let (Some(execution), Some(slot)) = (run.execution_id(), run.held_slot()) else { return Ok(Room::ForMore) };
     let environment = match environment_of(app, request).await? {
         Ok(environment) => environment,
@@ -88,7 +80,7 @@ async fn attempt(app: &App, run: &Run, request: &RunRequest, plan: &Plan, again:
         return Ok(Room::ForMore);
     }
     let begun = app.now();
-    let launched = if !again && still_stopping(app, execution).await? {
+    let launched = if !run.is_relaunched() && still_stopping(app, execution).await? {
         let reason = "the agent of the execution before is still stopping".to_owned();
         Launched::NotYet { reason, wait: PREVIOUS_PAUSE }
     } else {
@@ -106,12 +98,6 @@ async fn attempt(app: &App, run: &Run, request: &RunRequest, plan: &Plan, again:
             );
             metrics::stage("Launch", run, begun, app.now());
             stop_if_cancelled(app, execution).await?;
-            Ok(Room::ForMore)
-        }
-        // The first launch may have started a container that nobody sees yet: another execution beside it would be one too
-        // many. This one is tried again, until its time to start is over.
-        Launched::NoCapacity { reason, .. } | Launched::NotYet { reason, .. } if again => {
-            tracing::warn!(execution = %execution, reason, "could not be launched again yet");
             Ok(Room::ForMore)
         }
         Launched::NoCapacity { reason, wait } => {
@@ -204,7 +190,7 @@ async fn missing_secret(app: &App, run: &Run, environment: &EnvironmentConfig) -
 }
 
 /// Back to the queue without using up an attempt, and a tick when it is worth another try: then, and for which team. None:
-/// the execution is over.
+/// the execution is over, or launched again as well.
 async fn postpone(
     app: &App,
     execution: ExecutionId,
@@ -214,6 +200,12 @@ async fn postpone(
     loop {
         let Some(run) = app.store.run(execution.run).await? else { return Ok(None) };
         let Some(slot) = run.held_slot().filter(|_| run.is_current(execution)) else { return Ok(None) };
+        // Another launch of it may have started a container that nobody sees yet: an execution beside that would be one too
+        // many. This one is launched again and again, until its time to start is over.
+        if run.is_relaunched() {
+            tracing::warn!(execution = %execution, reason, "could not be launched again yet");
+            return Ok(None);
+        }
         let now = app.now();
         let until = now.saturating_add(wait).unwrap_or(now);
         let Some(queued) = run.postponed(now, until, reason) else { return Ok(None) };

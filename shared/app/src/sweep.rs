@@ -17,7 +17,7 @@ use crate::App;
 use crate::app::after;
 use crate::complete::{CompleteError, complete};
 use crate::dispatch::{DispatchError, drain};
-use crate::launch::{LaunchError, launch_again};
+use crate::launch::{LaunchError, launch};
 use crate::metrics;
 use crate::ports::{ContainerStatus, PortError};
 use crate::queueing::is_superseded;
@@ -184,8 +184,7 @@ impl Round<'_> {
         if let ContainerStatus::Gone { end } = alive {
             if run.state == RunState::Pending && end.is_none() && now < current.lease_until {
                 if age > relaunch_after {
-                    relaunch(app, team, &run).await?;
-                    self.repairs.relaunched += 1;
+                    self.repairs.relaunched += usize::from(relaunch(app, team, &run).await?);
                 }
             } else if age > relaunch_after {
                 self.repairs.ended += usize::from(is_now(container_gone(app, execution, end.as_ref()).await?));
@@ -258,11 +257,19 @@ async fn stop(app: &App, run: &Run, execution: ExecutionId) -> Result<bool, Swee
     Ok(run.execution.as_ref().and_then(|current| current.stop_at).is_some_and(|at| now >= after(at, STOP_SECONDS)))
 }
 
-async fn relaunch(app: &App, team: &TeamId, run: &Run) -> Result<(), SweepError> {
-    let Some(request) = app.store.request(team, run.run_id).await? else { return Ok(()) };
+/// Launches once more what the first launch left nothing of, as far as can be seen. False: somebody else wrote meanwhile.
+async fn relaunch(app: &App, team: &TeamId, run: &Run) -> Result<bool, SweepError> {
+    let Some(request) = app.store.request(team, run.run_id).await? else { return Ok(false) };
     let plan = app.plan(team).await?;
-    launch_again(app, run, &request, &plan).await?;
-    Ok(())
+    // Noted first: a launch that is still on its way does not send the run back to the queue then.
+    let noted = run.relaunched();
+    if let Some(noted) = &noted
+        && app.store.update_run_row(run, noted).await? == Written::Lost
+    {
+        return Ok(false);
+    }
+    launch(app, noted.as_ref().unwrap_or(run), &request, &plan).await?;
+    Ok(true)
 }
 
 /// Whether the container of `execution` still has work to do. One that has just reported is about to end by itself.

@@ -175,6 +175,7 @@ impl Run {
                 closed: false,
                 last_segment: None,
                 stop_at: None,
+                relaunched: false,
                 usage: Usage::default(),
                 budget: Budget::default(),
                 ends_by_budget: false,
@@ -239,6 +240,12 @@ impl Run {
     pub fn told_to_stop(&self, now: Timestamp) -> Option<Self> {
         let current = self.execution.as_ref().filter(|current| !current.closed && current.stop_at.is_none())?;
         Some(Self { execution: Some(Execution { stop_at: Some(now), ..current.clone() }), ..self.clone() })
+    }
+
+    /// Notes that the sweep is about to launch it once more. None: that is noted already, or there is nothing to launch.
+    pub fn relaunched(&self) -> Option<Self> {
+        let current = self.execution.as_ref().filter(|current| !current.closed && !current.relaunched)?;
+        Some(Self { execution: Some(Execution { relaunched: true, ..current.clone() }), ..self.clone() })
     }
 
     /// The lease renewed, if `heartbeat_seconds` of it are used up: rows are written no more often than that.

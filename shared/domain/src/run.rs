@@ -173,6 +173,9 @@ pub struct Execution {
     /// When the sweep first told its container to stop.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stop_at: Option<Timestamp>,
+    /// Its first launch left nothing behind, as far as could be seen, and the sweep launched it once more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relaunched: bool,
     /// What its harness reported.
     #[serde(default)]
     pub usage: Usage,
@@ -230,6 +233,11 @@ impl Run {
     /// Whether `execution` is the one that may still write.
     pub fn is_current(&self, execution: ExecutionId) -> bool {
         self.execution.as_ref().is_some_and(|current| current.number == execution.number && !current.closed)
+    }
+
+    /// Whether the current execution is launched by more than one, see [`Execution::relaunched`].
+    pub fn is_relaunched(&self) -> bool {
+        self.execution.as_ref().is_some_and(|current| current.relaunched)
     }
 }
 

@@ -10,7 +10,7 @@ use ozma_app::ports::ContainerEnd;
 use ozma_domain::failure::FailureClass;
 use ozma_domain::id::ExecutionId;
 use ozma_domain::outcome::Outcome;
-use ozma_domain::protocol::{Claim, Reply, Report};
+use ozma_domain::protocol::{Claim, Reply, Report, Usage};
 use ozma_domain::run::Isolation;
 use ozma_domain::token::{ExecutionToken, claim_token};
 use secrecy::ExposeSecret;
@@ -79,6 +79,8 @@ impl Agent {
             0 => Outcome::Failed { class: FailureClass::TaskFailed, message: "no".to_owned() },
             _ => Outcome::Succeeded { summary: "done".to_owned() },
         };
+        // Some harnesses say what their models cost.
+        let mut usage = core.happens(300).then(Usage::default);
         let mut sent = 0;
         let mut receipt = None;
         for number in 1..=segments {
@@ -99,6 +101,10 @@ impl Agent {
                 break;
             }
             let body = gzip(&NOTICE.repeat(number as usize));
+            if let Some(usage) = &mut usage {
+                usage.tokens += u64::try_from(core.pick(0, 2_000)).unwrap_or(0);
+                usage.micro_usd = usage.tokens * 5;
+            }
             let put = || {
                 executions::segment(
                     &self.app,
@@ -106,7 +112,7 @@ impl Agent {
                     &token,
                     number,
                     &body,
-                    executions::Beside { receipt: receipt.as_deref(), ..Default::default() },
+                    executions::Beside { receipt: receipt.as_deref(), usage, ..Default::default() },
                 )
             };
             reply = self.call("segment", until(), put).await?;
@@ -118,7 +124,7 @@ impl Agent {
             }
             self.laws.acknowledged(execution, number);
         }
-        let report = Report { outcome, last_segment: sent, usage: None };
+        let report = Report { outcome, last_segment: sent, usage };
         let _: Reply =
             self.call("finish", until(), || executions::finish(&self.app, execution, &token, &report)).await?;
         Ok(())

@@ -103,6 +103,7 @@ impl LauncherDouble {
             container.end = Some(end.clone());
         }
         self.core.tell(|| format!("the container of {execution} is gone: {}", end.reason));
+        self.laws.container_gone(self.core.time());
         self.see();
         let (core, chances) = (&self.core, self.core.chances);
         if core.strikes(chances.launch, "a stop event is lost") {

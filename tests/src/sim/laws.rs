@@ -9,7 +9,7 @@ use ozma_app::sweep::Repairs;
 use ozma_domain::audit::manifest::{SignedManifest, public_key};
 use ozma_domain::id::{ExecutionId, RunId, TeamId};
 use ozma_domain::lane::Lane;
-use ozma_domain::ledger::Used;
+use ozma_domain::ledger::{TEAM_ACCOUNT, Used};
 use ozma_domain::run::{Place, Run, RunRequest};
 use ozma_domain::state::RunState;
 use ozma_store::{QueueEntry, SlotRow, Store, TeamRow};
@@ -110,6 +110,8 @@ struct Seen {
     heads: BTreeMap<TeamId, (RunId, u32)>,
     /// When a slot was last given back by something else than an end.
     released_at: Option<Timestamp>,
+    /// When containers went.
+    gone_at: Vec<Timestamp>,
     checks: u64,
     violations: Vec<Violation>,
 }
@@ -182,6 +184,9 @@ impl Laws {
                 }
             } else if let Some(team) = partition.strip_prefix("team#").and_then(|rest| rest.strip_suffix("#ledger")) {
                 let Ok(team) = team.parse::<TeamId>() else { continue };
+                if !sort.ends_with(&format!("#{TEAM_ACCOUNT}")) {
+                    continue;
+                }
                 let Some(used) = read(partition, sort).and_then(plain::<Used>) else { continue };
                 let mut seen = self.seen();
                 let limit = seen.budgets.get(&team).copied().unwrap_or(u64::MAX / 2);
@@ -318,6 +323,10 @@ impl Laws {
         }
     }
 
+    pub(super) fn container_gone(&self, now: Timestamp) {
+        self.seen().gone_at.push(now);
+    }
+
     pub(super) fn claimed(&self, execution: ExecutionId) {
         let mut seen = self.seen();
         let first = seen.claimed.insert(execution);
@@ -367,6 +376,9 @@ impl Laws {
         if seen.released_at.is_some_and(|at| now < at + SKEW) {
             repairs.started = 0;
         }
+        // What a container's end says is on its way by then.
+        let lately = seen.gone_at.iter().filter(|at| now < **at + SKEW).count();
+        repairs.ended = repairs.ended.saturating_sub(lately);
         seen.check(Law::IdleSweep, !calm || repairs == Repairs::default(), || {
             format!("nothing went wrong, and the sweep did {repairs:?}")
         });
@@ -440,9 +452,15 @@ impl Laws {
         }
         let mut seen = self.seen();
         for team in seen.budgets.keys().cloned().collect::<Vec<_>>() {
-            let used: u64 = seen.runs.values().filter(|run| run.team == team).map(|run| run.compute_seconds).sum();
-            let booked = seen.accounts.get(&team).map_or(0, |account| account.seconds);
-            seen.check(Law::Budget, used == booked, || format!("{team} has used {used} s, its account says {booked}"));
+            let of_team = || seen.runs.values().filter(|run| run.team == team);
+            let used = (
+                of_team().map(|run| run.compute_seconds).sum::<u64>(),
+                of_team().map(|run| run.usage.tokens).sum::<u64>(),
+            );
+            let booked = seen.accounts.get(&team).map_or((0, 0), |account| (account.seconds, account.tokens));
+            seen.check(Law::Budget, used == booked, || {
+                format!("{team} has used {used:?} seconds and tokens, its account says {booked:?}")
+            });
         }
         seen.check(Law::OneContainer, !alive, || "containers are left that nobody owns".to_owned());
     }

@@ -3,15 +3,18 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{Idempotency, NewRun, accept};
 use ozma_app::ports::QueueMessage;
+use ozma_app::receive::{self, ReceiveError, Received};
 use ozma_app::{App, cancel, environments, messages, teams};
+use ozma_domain::automation::Automation;
 use ozma_domain::id::{RunId, TeamId};
 use ozma_domain::lane::Lane;
 use ozma_domain::plan::Plan;
 use ozma_domain::run_limits::{Budget, RunLimits};
 use ozma_domain::scheduling::{Concurrency, KeyPolicy, Scheduling};
+use ozma_domain::standard_webhooks::{self, Envelope, SIGNATURE};
 use ozma_domain::text::chain;
 use ozma_store::{StoreError, TeamRow};
 
@@ -30,6 +33,13 @@ pub(super) enum Wish {
         trigger: String,
         environment: bool,
         asks: Box<Asks>,
+    },
+    /// A run of an automation, by a signed webhook or as planned, delivered until it is answered.
+    Trigger {
+        team: usize,
+        automation: usize,
+        planned: bool,
+        delivery: String,
     },
     /// That a run be cancelled: this one, or any.
     Cancel(Option<RunId>),
@@ -106,7 +116,11 @@ impl Asks {
             start_after_ms: core.happens(150).then(|| core.pick(100, 60_000)),
             limits: RunLimits {
                 run_seconds: seconds(100, 60, 200),
-                budget: Budget { minutes: core.happens(100).then_some(1), ..Budget::default() },
+                budget: Budget {
+                    minutes: core.happens(100).then_some(1),
+                    tokens: seconds(100, 100, 4_000),
+                    ..Budget::default()
+                },
                 ..RunLimits::default()
             },
             deadline_seconds: seconds(200, 5, 40),
@@ -132,6 +146,15 @@ impl World {
                 core.plan(at + core.pick(0, 20_000), Event::Person(wish.clone()));
             }
             core.plan(at, Event::Person(wish));
+        }
+        for number in 0..core.pick(0, 6) {
+            let (automation, planned) = (usize::from(core.happens(500)), core.happens(400));
+            let wish = Wish::Trigger { team: team(), automation, planned, delivery: format!("delivery {number}") };
+            let at = core.pick(0, 90_000);
+            // Whoever delivers does so at least once.
+            for _ in 0..1 + i64::from(core.happens(400)) * core.pick(1, 3) {
+                core.plan(at + core.pick(0, 20_000), Event::Person(wish.clone()));
+            }
         }
         // A crowd of one lane, and somebody of another a while later.
         if core.happens(250) {
@@ -190,6 +213,17 @@ impl World {
                     let ask = || format!("asks for {trigger}");
                     if let Some(Ok(accepted)) = insist(&core, ask, || accept(&app, new.clone())).await {
                         laws.answered(&trigger, accepted.run_id);
+                    }
+                });
+            }
+            Wish::Trigger { team, automation, planned, delivery } => {
+                let laws = self.laws.clone();
+                let automation = self.teams[team].automations[automation].clone();
+                self.spawn(async move {
+                    let ask = || format!("delivers {delivery} to {}", automation.id);
+                    let work = || trigger(&app, &automation, planned, &delivery, core.time());
+                    if let Some(Ok(received)) = insist(&core, ask, work).await {
+                        laws.answered(&format!("{delivery} of {} {planned}", automation.id), received.run_id);
                     }
                 });
             }
@@ -285,6 +319,26 @@ async fn insist<T, E: std::error::Error + 'static, Work: Future<Output = Result<
         core.pause(core.pick(200, 4_000)).await;
     }
     None
+}
+
+/// What the doors of the product do with a delivery, which `now` signs if it is a webhook.
+async fn trigger(
+    app: &App,
+    automation: &Automation,
+    planned: bool,
+    delivery: &str,
+    now: Timestamp,
+) -> Result<Received, ReceiveError> {
+    if planned {
+        return receive::planned(app, &automation.id, delivery, b"").await;
+    }
+    let (id, body) = (delivery.replace(' ', "-"), b"{}");
+    let signature = automation.secret(&app.settings.webhook_key).sign(&id, now.as_second(), body);
+    let at = now.as_second().to_string();
+    let headers = [(standard_webhooks::ID, &id), (standard_webhooks::TIMESTAMP, &at), (SIGNATURE, &signature)];
+    let header = |name: &str| headers.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str());
+    let envelope = Envelope::read(header).expect("three headers");
+    receive::webhook(app, &automation.id.to_string(), &envelope, body).await
 }
 
 async fn change_plan(app: &App, team: &TeamId, agents: u16) -> Result<(), StoreError> {

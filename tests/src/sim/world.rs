@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ozma_app::ports::QueueMessage;
-use ozma_app::{App, Settings, complete, dispatch, environments, settle, sweep};
+use ozma_app::{App, Settings, automations, complete, dispatch, environments, settle, sweep};
 use ozma_domain::audit::manifest::public_key;
+use ozma_domain::automation::{Automation, AutomationConfig};
 use ozma_domain::environment::EnvironmentConfig;
+use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::{EnvironmentId, ExecutionId, TeamId};
 use ozma_domain::plan::Plan;
-use ozma_domain::run_limits::Budget;
+use ozma_domain::run_limits::{Budget, RunLimits};
+use ozma_domain::scheduling::{Concurrency, KeyPolicy, Scheduling};
+use ozma_domain::template::RunTemplate;
 use ozma_local::dynamodb::{self, InProcess};
 use ozma_local::s3;
 use ozma_store::{Archive, Store, TeamRow};
@@ -38,6 +42,7 @@ const HORIZON_MS: i64 = 90 * MINUTE_MS;
 pub(super) struct Team {
     pub(super) id: TeamId,
     pub(super) environment: EnvironmentId,
+    pub(super) automations: Vec<Automation>,
 }
 
 pub(super) struct World {
@@ -131,7 +136,11 @@ impl World {
             laws.allow(&id, agents);
             let config = EnvironmentConfig { name: "web".to_owned(), ..Default::default() };
             let environment = environments::create(&calm, &id, config).await.expect("an environment").uid;
-            teams.push(Team { id, environment });
+            let mut automations = Vec::new();
+            for (name, key) in [("mender", None), ("reader", Some(KeyPolicy::Queue))] {
+                automations.push(automations::create(&calm, &id, automation(name, key)).await.expect("an automation"));
+            }
+            teams.push(Team { id, environment, automations });
         }
         Self {
             core,
@@ -302,6 +311,29 @@ impl World {
             violations,
             story: core.story(),
         }
+    }
+}
+
+fn automation(name: &str, policy: Option<KeyPolicy>) -> AutomationConfig {
+    let concurrency = policy.map(|policy| Concurrency { key: name.to_owned(), policy });
+    AutomationConfig {
+        name: name.to_owned(),
+        paused: false,
+        template: RunTemplate {
+            prompt: "true".to_owned(),
+            title: None,
+            harness: HarnessKind::Shell,
+            agent_config: serde_json::Map::new(),
+            environment: None,
+            repositories: Vec::new(),
+            deadline_seconds: None,
+            metadata: BTreeMap::new(),
+            scheduling: Scheduling { concurrency, ..Scheduling::default() },
+            limits: RunLimits::default(),
+        },
+        weight: None,
+        runs_per_hour: None,
+        budget: Budget { minutes: Some(600), ..Budget::default() },
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Beside<'a> {
     pub last_message: &'a str,
     /// What the answer to the segment before said; without it, that segment is looked for.
     pub receipt: Option<&'a str>,
-    /// The sum so far. Noted nowhere yet: budgets will ask for it.
+    /// The sum so far of this execution.
     pub usage: Option<Usage>,
 }
 
