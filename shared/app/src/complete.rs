@@ -4,8 +4,8 @@ use futures_util::stream::{self, StreamExt};
 use ozma_domain::audit::manifest::{Manifest, SegmentEntry, SignedManifest};
 use ozma_domain::audit::{Digest, digest};
 use ozma_domain::id::{ExecutionId, RunId};
-use ozma_domain::run::{Execution, Prompt, Run, RunRequest};
-use ozma_store::{ArchiveKey, Owed, StoreError};
+use ozma_domain::run::{Prompt, Run, RunRequest};
+use ozma_store::{ArchiveKey, Owed, StoreError, Written};
 
 use crate::App;
 use crate::metrics;
@@ -42,11 +42,17 @@ pub async fn complete(app: &App, run_id: RunId) -> Result<Vec<Owed>, CompleteErr
             Err(err) => failure = Some(err.into()),
         }
     }
-    if still != ended.owed {
-        app.store.settle_owed(&run, &still).await?;
-        if still.is_empty() {
-            metrics::stage("Settle", &run, run.ended_at.unwrap_or(run.updated_at), app.now());
+    let mut was = ended.owed;
+    while still != was {
+        if app.store.settle_owed(&run, &was, &still).await? == Written::Now {
+            if still.is_empty() {
+                metrics::stage("Settle", &run, run.ended_at.unwrap_or(run.updated_at), app.now());
+            }
+            break;
         }
+        // Done by somebody else as well: nothing that they have done is owed again.
+        was = app.store.ended(&run).await?.map(|ended| ended.owed).unwrap_or_default();
+        still.retain(|owed| was.contains(owed));
     }
     failure.map_or(Ok(still), Err)
 }
@@ -73,9 +79,9 @@ async fn seal(app: &App, run: &Run, request: &RunRequest) -> Result<(), StoreErr
     let mut segments = Vec::new();
     let mut complete = true;
     for execution in &executions {
-        let stored = stored_segments(app, run, execution).await?;
         // An execution that was never claimed wrote nothing and is complete without a word.
         let last = execution.last_segment.or_else(|| execution.claimed_at.is_none().then_some(0));
+        let stored = stored_segments(app, run, execution.number, last).await?;
         complete &= last.is_some_and(|last| usize::try_from(last) == Ok(stored.len()));
         segments.extend(stored);
     }
@@ -104,14 +110,19 @@ async fn seal(app: &App, run: &Run, request: &RunRequest) -> Result<(), StoreErr
 /// the first that is missing, and that many beyond.
 const SEGMENTS_AT_ONCE: usize = 16;
 
-/// The segments of an execution, as long as they are without a gap.
-async fn stored_segments(app: &App, run: &Run, execution: &Execution) -> Result<Vec<SegmentEntry>, StoreError> {
-    let id = ExecutionId::new(run.run_id, execution.number);
+/// The segments of an execution up to its `last`, if that is known, as long as they are without a gap.
+async fn stored_segments(
+    app: &App,
+    run: &Run,
+    execution: u32,
+    last: Option<u32>,
+) -> Result<Vec<SegmentEntry>, StoreError> {
+    let id = ExecutionId::new(run.run_id, execution);
     let mut entries = Vec::new();
     let key = |sequence| ArchiveKey::Segment { team: &run.team, execution: id, sequence };
     // What arrives after the agent's last word is not its trail. A trail of a day has thousands of segments: many are
     // looked at a time.
-    let mut stored = stream::iter(1..=execution.last_segment.unwrap_or(u32::MAX))
+    let mut stored = stream::iter(1..=last.unwrap_or(u32::MAX))
         .map(async |sequence| (sequence, app.archive.metadata(&key(sequence)).await))
         .buffered(SEGMENTS_AT_ONCE);
     while let Some((sequence, metadata)) = stored.next().await {
@@ -122,7 +133,7 @@ async fn stored_segments(app: &App, run: &Run, execution: &Execution) -> Result<
             |what: &str| StoreError::Unreadable { what: format!("{what} of {key}"), cause: "absent".into() };
         entries.push(SegmentEntry {
             key: key.to_string(),
-            execution: execution.number,
+            execution,
             sequence,
             sha256: text("sha256").parse::<Digest>().map_err(|_| unreadable("the hash"))?,
             events: text("events").parse().map_err(|_| unreadable("the event count"))?,

@@ -76,6 +76,19 @@ pub(crate) fn replace(table: &str, item: Item) -> TransactWriteItem {
     TransactWriteItem::builder().put(put).build()
 }
 
+/// Puts a row in the place of one whose `name` still is `value`.
+pub(crate) fn replace_if(table: &str, item: Item, name: &str, value: AttributeValue) -> TransactWriteItem {
+    let put = Put::builder()
+        .table_name(table)
+        .set_item(Some(item))
+        .condition_expression("#n = :v")
+        .expression_attribute_names("#n", name)
+        .expression_attribute_values(":v", value)
+        .build()
+        .expect("table and item are set");
+    TransactWriteItem::builder().put(put).build()
+}
+
 /// Deletes a row, be it there or not.
 pub(crate) fn delete(table: &str, key: &Key<'_>) -> TransactWriteItem {
     let delete =

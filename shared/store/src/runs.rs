@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::concurrency::{KeyRelease, KeyStep};
 use crate::error::StoreError;
-use crate::item::{check_not, create, delete_without, replace, set_if_there, to_item, update};
+use crate::item::{check_not, create, delete_without, replace, replace_if, set_if_there, to_item, update};
 use crate::key::Key;
 use crate::ledger::LedgerChange;
 use crate::slots::SlotRow;
@@ -224,13 +224,14 @@ impl Store {
         self.get(&Key::Ended(&run.team, at, run.run_id), Consistency::Strong).await
     }
 
-    /// Notes that all but `still` is done of a run's end.
-    pub async fn settle_owed(&self, run: &Run, still: &[Owed]) -> Result<(), StoreError> {
-        let Some(at) = run.ended_at else { return Ok(()) };
-        let row = EndedRow { run_id: run.run_id, owed: still.to_vec() };
+    /// Notes that all but `still` is done of what `was` owed of a run's end. Lost: somebody else noted something meanwhile.
+    pub async fn settle_owed(&self, run: &Run, was: &[Owed], still: &[Owed]) -> Result<Written, StoreError> {
+        let Some(at) = run.ended_at else { return Ok(Written::Lost) };
         let key = Key::Ended(&run.team, at, run.run_id);
-        let _ = self.write("settle what is owed", vec![replace(&self.table, to_item(&row, &key)?)]).await?;
-        Ok(())
+        let row = |owed: &[Owed]| to_item(&EndedRow { run_id: run.run_id, owed: owed.to_vec() }, &key);
+        // Nobody settles what is not owed.
+        let Some(owed) = row(was)?.remove("owed") else { return Ok(Written::Lost) };
+        self.write("settle what is owed", vec![replace_if(&self.table, row(still)?, "owed", owed)]).await
     }
 
     /// Notes a watch, beside whatever else is being written to the run.
