@@ -28,39 +28,19 @@ use crate::world::new_run;
 #[derive(Clone)]
 pub(super) enum Wish {
     /// A run, with a key under which it is asked for again until it is answered.
-    Run {
-        team: usize,
-        trigger: String,
-        environment: bool,
-        asks: Box<Asks>,
-    },
+    Run { team: usize, trigger: String, environment: bool, asks: Box<Asks> },
     /// A run of an automation, by a signed webhook or as planned, delivered until it is answered.
-    Trigger {
-        team: usize,
-        automation: usize,
-        planned: bool,
-        delivery: String,
-    },
+    Trigger { team: usize, automation: usize, planned: bool, delivery: String },
     /// That a run be cancelled: this one, or any.
     Cancel(Option<RunId>),
     /// To say something to some run.
     Say,
     /// Another number of agents for a team.
-    Plan {
-        team: usize,
-        agents: u16,
-    },
-    /// That nothing starts, and that all goes on.
-    Pause {
-        team: usize,
-    },
-    Resume {
-        team: usize,
-    },
+    Plan { team: usize, agents: u16 },
+    /// That nothing starts for a while.
+    Pause { team: usize, ms: i64 },
     /// That an environment be gone.
-    DeleteEnvironment {
-        team: usize,
-    },
+    DeleteEnvironment { team: usize },
 }
 
 /// What a run is asked for with.
@@ -178,8 +158,7 @@ impl World {
         }
         if core.happens(200) {
             let (team, at) = (team(), core.pick(0, 60_000));
-            core.plan(at, Event::Person(Wish::Pause { team }));
-            core.plan(at + core.pick(1_000, 150_000), Event::Person(Wish::Resume { team }));
+            core.plan(at, Event::Person(Wish::Pause { team, ms: core.pick(1_000, 150_000) }));
         }
         if core.happens(100) {
             core.plan(core.pick(0, 60_000), Event::Person(Wish::DeleteEnvironment { team: team() }));
@@ -263,16 +242,12 @@ impl World {
                     insist(&core, ask, || change_plan(&app, &team, agents)).await;
                 });
             }
-            Wish::Pause { team } => {
+            Wish::Pause { team, ms } => {
                 let team = self.teams[team].id.clone();
                 self.spawn(async move {
                     let ask = || format!("pauses {team}");
                     insist(&core, ask, || teams::pause(&app, &team, "somebody")).await;
-                });
-            }
-            Wish::Resume { team } => {
-                let team = self.teams[team].id.clone();
-                self.spawn(async move {
+                    core.pause(ms).await;
                     let ask = || format!("resumes {team}");
                     while !matches!(insist(&core, ask, || teams::resume(&app, &team)).await, Some(Ok(_))) {}
                 });
