@@ -8,7 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::commands::{agents, audit, automation, completions, environment, run, secret, team, up};
+use crate::commands::{agents, audit, automation, completions, environment, run, schedule, secret, team, up};
 use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Manage automations: runs that a webhook or a planned event starts
     #[command(subcommand)]
     Automation(automation::AutomationCommand),
+    /// Plan runs: cron, rates, or once
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// Read and verify audit trails
     #[command(subcommand)]
     Audit(audit::AuditCommand),

@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use ozma_api::wire::{
     AuditIndex, Automation, AutomationConfig, AutomationList, CreateRunRequest, Deleted, Environment,
     EnvironmentConfig, EnvironmentList, FollowupRequest, HandoffAttachments, Health, Problem, PutSecretRequest,
-    RunCreated, RunItem, RunList, SecretItem, SecretList, StopRequest, StopResult, Team, TeamSettings, Transcript,
-    Whoami,
+    RunCreated, RunItem, RunList, ScheduleItem, ScheduleList, ScheduleRequest, SecretItem, SecretList, StopRequest,
+    StopResult, Team, TeamSettings, Transcript, Whoami,
 };
 use ozma_domain::error_code::ErrorCode;
-use ozma_domain::id::{AutomationId, EnvironmentId, RunId, SecretName};
+use ozma_domain::id::{AutomationId, EnvironmentId, RunId, ScheduleId, SecretName};
 use ozma_domain::state::RunState;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
@@ -283,6 +283,48 @@ impl Client {
 
     pub(crate) async fn delete_automation(&self, id: &AutomationId) -> Result<Deleted, ClientError> {
         self.read(Call { method: Method::DELETE, ..self.get_at(&["automations", id.as_str()], &[]) }).await
+    }
+
+    pub(crate) async fn schedules(&self) -> Result<ScheduleList, ClientError> {
+        self.read(self.get(&["schedules"], &[])).await
+    }
+
+    /// By id or by name.
+    pub(crate) async fn schedule(&self, id_or_name: &str) -> Result<ScheduleItem, ClientError> {
+        self.read(self.get(&["schedules", id_or_name], &[])).await
+    }
+
+    /// Not repeated: names are not unique, so that a second one would be another schedule.
+    pub(crate) async fn create_schedule(&self, request: &ScheduleRequest) -> Result<ScheduleItem, ClientError> {
+        let call = self.get(&["schedules"], &[]);
+        self.read(Call { method: Method::POST, body: Some(json(request)), repeatable: false, ..call }).await
+    }
+
+    pub(crate) async fn update_schedule(
+        &self,
+        id: &ScheduleId,
+        request: &ScheduleRequest,
+    ) -> Result<ScheduleItem, ClientError> {
+        let call = self.get(&["schedules", id.as_str()], &[]);
+        self.read(Call { method: Method::PUT, body: Some(json(request)), ..call }).await
+    }
+
+    pub(crate) async fn pause_schedule(&self, id: &ScheduleId) -> Result<ScheduleItem, ClientError> {
+        self.read(Call { method: Method::POST, ..self.get(&["schedules", id.as_str(), "pause"], &[]) }).await
+    }
+
+    pub(crate) async fn resume_schedule(&self, id: &ScheduleId) -> Result<ScheduleItem, ClientError> {
+        self.read(Call { method: Method::POST, ..self.get(&["schedules", id.as_str(), "resume"], &[]) }).await
+    }
+
+    /// Not repeated: each is a run.
+    pub(crate) async fn run_schedule(&self, id: &ScheduleId) -> Result<RunCreated, ClientError> {
+        let call = self.get(&["schedules", id.as_str(), "run"], &[]);
+        self.read(Call { method: Method::POST, repeatable: false, ..call }).await
+    }
+
+    pub(crate) async fn delete_schedule(&self, id: &ScheduleId) -> Result<Deleted, ClientError> {
+        self.read(Call { method: Method::DELETE, ..self.get(&["schedules", id.as_str()], &[]) }).await
     }
 
     pub(crate) async fn team(&self) -> Result<Team, ClientError> {

@@ -21,7 +21,7 @@ use ozma_domain::plan::Plan;
 use ozma_domain::protocol::Report;
 use ozma_domain::run::Prompt;
 use ozma_domain::token::ExecutionToken;
-use ozma_store::{ArchiveKey, TeamRow, Written};
+use ozma_store::{AlarmOf, ArchiveKey, TeamRow, Written};
 use ozma_tests::world::{AgentDouble, Fault, World, gzip};
 
 const NOTICE: &str = "{\"type\":\"notice\",\"text\":\"hello\"}\n";
@@ -144,7 +144,7 @@ async fn a_queue_entry_that_was_left_over_starts_nothing_and_takes_no_later_one_
     // Who still holds the old entry does not take the new one away.
     world.clock.forward(seconds(1));
     let alarms = store.due_alarms(&world.team, world.now(), 10).await.unwrap();
-    assert_eq!(alarms.iter().map(|alarm| alarm.run_id).collect::<Vec<_>>(), [run]);
+    assert_eq!(alarms.iter().map(|alarm| alarm.of.clone()).collect::<Vec<_>>(), [AlarmOf::Run(run)]);
     // It comes back to the queue while its team is paused.
     teams::pause(&world.app, &world.team, "me").await.unwrap();
     assert_eq!(world.drain().await, 0);

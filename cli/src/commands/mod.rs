@@ -7,6 +7,7 @@ pub(crate) mod automation;
 pub(crate) mod completions;
 pub(crate) mod environment;
 pub(crate) mod run;
+pub(crate) mod schedule;
 pub(crate) mod secret;
 pub(crate) mod team;
 pub(crate) mod up;
@@ -23,6 +24,7 @@ pub(crate) async fn run(Cli { global, command }: Cli) -> Result<Exit, Failure> {
         Command::Automation(command) => automation::run(&global, command).await,
         Command::Environment(command) => environment::run(&global, command).await,
         Command::Audit(command) => audit::run(&global, command).await,
+        Command::Schedule(command) => schedule::run(&global, command).await,
         Command::Secret(command) => secret::run(&global, command).await,
         Command::Team(args) => team::run(&global, args).await,
         Command::Stop(args) => team::stop(&global, args).await,

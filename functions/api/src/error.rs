@@ -15,6 +15,7 @@ use ozma_app::environments::EnvironmentError;
 use ozma_app::list::ListError;
 use ozma_app::messages::MessageError;
 use ozma_app::ports::PortError;
+use ozma_app::schedules::ScheduleError;
 use ozma_app::teams::TeamError;
 use ozma_app::transcript::TranscriptError;
 use ozma_domain::error_code::ErrorCode;
@@ -47,6 +48,16 @@ impl ApiError {
         let detail = format!("{member}.{}", self.problem.detail.unwrap_or_default());
         self.problem.error = format!("{} ({detail})", self.problem.title);
         self.problem.detail = Some(detail);
+        self
+    }
+
+    /// The same with a field by the name that it has in this request.
+    pub(crate) fn renamed(mut self, from: &str, to: &str) -> Self {
+        if let Some(rest) = self.problem.detail.as_deref().and_then(|detail| detail.strip_prefix(from)) {
+            let detail = format!("{to}{rest}");
+            self.problem.error = format!("{} ({detail})", self.problem.title);
+            self.problem.detail = Some(detail);
+        }
         self
     }
 
@@ -219,6 +230,18 @@ impl From<EnvironmentError> for ApiError {
 impl From<InvalidField> for ApiError {
     fn from(err: InvalidField) -> Self {
         Self::invalid(&err.field, err.reason)
+    }
+}
+
+impl From<ScheduleError> for ApiError {
+    fn from(err: ScheduleError) -> Self {
+        match err {
+            ScheduleError::Unknown(_) | ScheduleError::UnknownEnvironment(_) => Self::not_found(err.to_string()),
+            ScheduleError::Invalid(_) | ScheduleError::TooMany => Self::new(ErrorCode::InvalidRequest, err.to_string()),
+            ScheduleError::Ambiguous(_) | ScheduleError::Lost => Self::new(ErrorCode::Conflict, err.to_string()),
+            ScheduleError::Accept(err) => err.into(),
+            ScheduleError::Store(_) => Self::internal(&err),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use ozma_domain::id::{EnvironmentId, RunId, TeamId};
 use ozma_domain::lane::{Lane, Share};
 use ozma_domain::limits;
 use ozma_domain::repository::Repository;
-use ozma_domain::run::{Prompt, Run, RunRequest, RunSource};
+use ozma_domain::run::{Prompt, Run, RunRequest, RunSource, ScheduleSnapshot};
 use ozma_domain::run_limits::{Budget, RunLimits};
 use ozma_domain::scheduling::Scheduling;
 use ozma_domain::state::RunState;
@@ -52,6 +52,8 @@ pub struct NewRun {
     pub runs_per_hour: Option<u32>,
     /// Of the automation that asks, for all its runs of a month.
     pub automation_budget: Budget,
+    /// The schedule that asks.
+    pub schedule: Option<ScheduleSnapshot>,
 }
 
 impl NewRun {
@@ -90,6 +92,7 @@ impl NewRun {
             weight: None,
             runs_per_hour: None,
             automation_budget: Budget::default(),
+            schedule: None,
         }
     }
 }
@@ -203,6 +206,7 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
         parent_run_id: new.parent_run_id,
         depth,
         automation_budget: new.automation_budget,
+        schedule: new.schedule,
         scheduling: new.scheduling,
         limits: new.limits,
     };

@@ -215,7 +215,7 @@ fn accounts(team: &TeamRow, run: &Run, request: &RunRequest) -> Vec<Account> {
     if !team.settings.budget.is_none() {
         accounts.push(Account { name: TEAM_ACCOUNT.to_owned(), limit: team.settings.budget });
     }
-    if let Lane::Automation(id) | Lane::Schedule(id) = &run.share.lane
+    if let Lane::Automation(id) = &run.share.lane
         && !request.automation_budget.is_none()
     {
         accounts.push(Account { name: format!("the automation {id}"), limit: request.automation_budget });

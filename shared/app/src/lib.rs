@@ -17,6 +17,7 @@ pub mod messages;
 pub mod metrics;
 pub mod ports;
 pub mod receive;
+pub mod schedules;
 pub mod settle;
 pub mod sweep;
 pub mod teams;

@@ -8,11 +8,12 @@ use ozma_domain::limits;
 use ozma_domain::run::{Place, Run};
 use ozma_domain::scheduling::{KeyPolicy, Scheduling};
 use ozma_domain::text::chain;
-use ozma_store::{Alarm, KeyLock, KeyRelease, KeyStep, Owed, QueueEntry, StoreError, TeamRow, Written};
+use ozma_store::{Alarm, AlarmOf, KeyLock, KeyRelease, KeyStep, Owed, QueueEntry, StoreError, TeamRow, Written};
 
 use crate::App;
 use crate::accept::send_tick;
 use crate::cancel::{CancelError, cancel};
+use crate::schedules::fire;
 use crate::settle::send_complete;
 
 /// Gives a run that may start now its place: in the queue, in line for its concurrency key, or, skipped, none. `front` is
@@ -90,17 +91,20 @@ pub(crate) async fn full(
     Ok(None)
 }
 
-/// Looks after the runs whose time has come: they enter the queue, or end, because it is over.
+/// Looks after what has come due: schedules fire; runs enter the queue, or end, because their time is over.
 pub(crate) async fn ring(app: &App, team: &TeamId) -> Result<(), StoreError> {
     for alarm in app.store.due_alarms(team, app.now(), limits::ALARMS).await? {
-        look(app, team, &alarm).await?;
+        match &alarm.of {
+            AlarmOf::Run(run) => look(app, team, &alarm, *run).await?,
+            AlarmOf::Schedule(id) => fire(app, team, &alarm, id).await?,
+        }
     }
     Ok(())
 }
 
-async fn look(app: &App, team: &TeamId, alarm: &Alarm) -> Result<(), StoreError> {
+async fn look(app: &App, team: &TeamId, alarm: &Alarm, run: RunId) -> Result<(), StoreError> {
     loop {
-        let Some(run) = app.store.run(alarm.run_id).await? else { return app.store.drop_alarm(team, alarm).await };
+        let Some(run) = app.store.run(run).await? else { return app.store.drop_alarm(team, alarm).await };
         let now = app.now();
         let ended = match run.due(now) {
             Due::Nothing => return app.store.drop_alarm(team, alarm).await,

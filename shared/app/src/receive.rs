@@ -59,7 +59,7 @@ pub async fn webhook(app: &App, id: &str, envelope: &Envelope, body: &[u8]) -> R
 pub async fn planned(app: &App, id: &AutomationId, occurrence: &str, content: &[u8]) -> Result<Received, ReceiveError> {
     let found = app.store.automation(id).await?.map(|saved| saved.automation);
     let automation = active(found, id)?;
-    let lane = Lane::Schedule(id.clone());
+    let lane = Lane::Automation(id.clone());
     start(app, automation, RunSource::ScheduledAgent, lane, &format!("planned\n{occurrence}"), content).await
 }
 

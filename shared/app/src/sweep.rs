@@ -19,7 +19,7 @@ use crate::complete::{CompleteError, complete};
 use crate::dispatch::{DispatchError, drain};
 use crate::launch::{LaunchError, launch};
 use crate::metrics;
-use crate::ports::{ContainerStatus, PortError};
+use crate::ports::{ContainerStatus, PortError, QueueMessage};
 use crate::queueing::is_superseded;
 use crate::settle::{SettleError, Settled, container_gone, overdue, settle};
 
@@ -29,6 +29,9 @@ pub(crate) const STOP_SECONDS: i64 = 90;
 
 /// A run that waits for less than this beside a free slot has a tick on its way, and is not repaired by being started.
 const TICK_SECONDS: i64 = 15;
+
+/// Longer than it takes to the next round.
+const ROUND_SECONDS: i64 = 75;
 
 /// What a sweep repaired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -140,6 +143,7 @@ impl Round<'_> {
             }
         });
         self.note("a queue", drained.map_err(SweepError::from));
+        set_timers(app, &row.team).await?;
         if let Some(due) = due_at {
             metrics::seconds("OldestQueuedSeconds", &row.team, due, now);
         }
@@ -241,6 +245,17 @@ impl Round<'_> {
         }
         Ok(())
     }
+}
+
+/// What comes due before the next round is told to the timer. Functions that face the outside have none, and a timer may be
+/// lost; one too many is a tick that finds nothing to do.
+async fn set_timers(app: &App, team: &TeamId) -> Result<(), SweepError> {
+    let now = app.now();
+    let soon = app.store.due_alarms(team, after(now, ROUND_SECONDS), limits::ALARMS).await?;
+    for alarm in soon.iter().filter(|alarm| alarm.at > now) {
+        app.timer.send_at(alarm.at, QueueMessage::Tick { team: team.clone() }).await?;
+    }
+    Ok(())
 }
 
 /// Tells a container to stop. True: it was told so long ago that it should be gone by now.

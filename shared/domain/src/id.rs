@@ -29,6 +29,10 @@ pub struct EnvironmentId(String);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AutomationId(String);
 
+/// A schedule's id: in the form of an environment's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScheduleId(String);
+
 /// A secret's name, which is also the variable it arrives in: `[A-Za-z_][A-Za-z0-9_]*`, at most 128 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(String);
@@ -87,6 +91,16 @@ impl EnvironmentId {
 }
 
 impl AutomationId {
+    pub fn new(random: [u8; 16]) -> Self {
+        Self(alphanumeric(random))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ScheduleId {
     pub fn new(random: [u8; 16]) -> Self {
         Self(alphanumeric(random))
     }
@@ -179,6 +193,14 @@ impl FromStr for AutomationId {
     }
 }
 
+impl FromStr for ScheduleId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        check(text, is_alphanumeric(text), "a schedule id (22 letters and digits)").map(Self)
+    }
+}
+
 impl FromStr for SecretName {
     type Err = InvalidId;
 
@@ -230,8 +252,8 @@ macro_rules! display_inner {
     )+};
 }
 
-as_text!(RunId, ExecutionId, TeamId, EnvironmentId, AutomationId, SecretName);
-display_inner!(TeamId, EnvironmentId, AutomationId, SecretName);
+as_text!(RunId, ExecutionId, TeamId, EnvironmentId, AutomationId, ScheduleId, SecretName);
+display_inner!(TeamId, EnvironmentId, AutomationId, ScheduleId, SecretName);
 
 #[cfg(test)]
 mod tests {
@@ -264,6 +286,8 @@ mod tests {
         check::<EnvironmentId>("empty-environment", false);
         check::<AutomationId>("0123456789abcdefABCDEF", true);
         check::<AutomationId>("0123456789abcdefABCDE-", false);
+        check::<ScheduleId>("0123456789abcdefABCDEF", true);
+        check::<ScheduleId>("nightly", false);
         check::<SecretName>("NPM_TOKEN", true);
         check::<SecretName>("1PASSWORD", false);
         check::<SecretName>("A=B", false);

@@ -12,17 +12,17 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::AutomationId;
+use crate::id::{AutomationId, ScheduleId};
 use crate::template::InvalidField;
 
 /// Whom a run is queued for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Lane {
-    /// What an automation's webhook asked for.
+    /// What an automation asked for.
     Automation(AutomationId),
-    /// What was planned.
-    Schedule(AutomationId),
+    /// What a schedule planned.
+    Schedule(ScheduleId),
     /// What a person or a program asked for, by the name of its API key.
     User(String),
 }
@@ -290,8 +290,13 @@ mod tests {
 
     #[test]
     fn lanes_are_read_as_they_are_written() {
-        let id: AutomationId = "0123456789abcdefABCDEF".parse().unwrap();
-        for lane in [Lane::Automation(id.clone()), Lane::Schedule(id), Lane::User("a:b c".to_owned())] {
+        const ID: &str = "0123456789abcdefABCDEF";
+        let lanes = [
+            Lane::Automation(ID.parse().unwrap()),
+            Lane::Schedule(ID.parse().unwrap()),
+            Lane::User("a:b c".to_owned()),
+        ];
+        for lane in lanes {
             assert_eq!(lane.to_string().parse(), Ok(lane));
         }
         assert!("robot:x".parse::<Lane>().is_err());

@@ -24,6 +24,7 @@ pub mod receipt;
 pub mod repository;
 pub mod run;
 pub mod run_limits;
+pub mod schedule;
 pub mod scheduling;
 pub mod standard_webhooks;
 pub mod state;

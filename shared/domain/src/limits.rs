@@ -216,3 +216,37 @@ pub const DISK_FREE_MIN_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Messages to a run that wait for its agent.
 pub const MESSAGE_BYTES: usize = 32 * 1024;
+
+/// A schedule's expression. One that names every second minute, hour and day still fits.
+pub const SCHEDULE_BYTES: usize = 1024;
+
+/// A time zone's name. The longest of the database has 32.
+pub const TIMEZONE_BYTES: usize = 64;
+
+/// The longest rate: a year. What is rarer has a date, and is a cron expression.
+pub const RATE_MINUTES: u32 = 366 * 24 * 60;
+
+/// How far a cron expression is searched, in years. A 29 February on a given day of the week comes every 28 years, and 40 years
+/// apart over 2100.
+pub const SCHEDULE_YEARS: i16 = 41;
+
+/// Missed times that a schedule may make up for at once.
+pub const SCHEDULE_MISSED: u8 = 50;
+
+/// Times that one look at a schedule answers with; the next look takes the next.
+pub const SCHEDULE_FIRES: usize = 100;
+
+/// Skipped times counted; past it the answer is "at least". Keeps a look after a year's outage as cheap as any.
+pub const SCHEDULE_COUNTED: u32 = 10_000;
+
+/// The most that starts may be spread: more than an hour later is another time, and another expression.
+pub const SCHEDULE_JITTER_SECONDS: u32 = 3600;
+
+/// How late a planned time is still on time. Timers are exact to the minute, and a control plane may be away for a deploy.
+pub const SCHEDULE_TOLERANCE_SECONDS: i64 = 5 * 60;
+
+/// Schedules of one team: all of them are read to list them, or to find one by name.
+pub const SCHEDULES: usize = 1_000;
+
+/// Past times that are kept on a schedule's row.
+pub const SCHEDULE_HISTORY: usize = 20;

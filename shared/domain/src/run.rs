@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error_code::ErrorCode;
 use crate::harness::HarnessKind;
-use crate::id::{EnvironmentId, ExecutionId, RunId, TeamId};
+use crate::id::{EnvironmentId, ExecutionId, RunId, ScheduleId, TeamId};
 use crate::lane::{Share, Turn};
 use crate::ledger::Booking;
 use crate::protocol::Usage;
@@ -51,6 +51,20 @@ pub struct RunRequest {
     pub scheduling: Scheduling,
     #[serde(default)]
     pub limits: RunLimits,
+    /// The schedule that asked for it, as it was then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub schedule: Option<ScheduleSnapshot>,
+}
+
+/// A schedule, as a run remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleSnapshot {
+    pub id: ScheduleId,
+    pub name: String,
+    pub expression: String,
+    /// The time that this run was planned for. None: somebody wanted it now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub planned_at: Option<Timestamp>,
 }
 
 /// A prompt, here or in the archive.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use ozma_domain::id::{AutomationId, EnvironmentId, RunId, TeamId};
+use ozma_domain::id::{AutomationId, EnvironmentId, RunId, ScheduleId, TeamId};
 use ozma_domain::lane::Lane;
 
 /// A row's place. Sort keys that hold numbers or times are zero-padded, so that they sort as such.
@@ -29,6 +29,9 @@ pub(crate) enum Key<'a> {
     Queued(&'a TeamId, u64, RunId),
     /// A time at which to look at a run that waits. Earliest first.
     Alarm(&'a TeamId, Timestamp, RunId),
+    /// A time that a schedule has planned. Among those of runs.
+    ScheduleAlarm(&'a TeamId, Timestamp, &'a ScheduleId),
+    Schedule(&'a TeamId, &'a ScheduleId),
     /// Where a lane's last turn ends.
     Lane(&'a TeamId, &'a Lane),
     /// Who has a concurrency key.
@@ -77,6 +80,10 @@ impl Key<'_> {
             // Virtual time: see `ozma_domain::lane`.
             Self::Queued(team, rank, run) => (format!("team#{team}#queue"), format!("{rank:016}#{run}")),
             Self::Alarm(team, at, run) => (format!("team#{team}#alarms"), format!("{}#{run}", millis(*at))),
+            Self::ScheduleAlarm(team, at, id) => {
+                (format!("team#{team}#alarms"), format!("{}#schedule#{id}", millis(*at)))
+            }
+            Self::Schedule(team, id) => (format!("team#{team}#schedules"), id.to_string()),
             Self::Lane(team, lane) => (format!("team#{team}#lanes"), lane.to_string()),
             Self::Lock(team, hash) => (format!("team#{team}#concurrency#{hash}"), "lock".to_owned()),
             Self::InLine(team, hash, run) => (format!("team#{team}#concurrency#{hash}"), format!("line#{run}")),
@@ -120,6 +127,7 @@ mod tests {
         let run = RunId::new(1_763_700_000_000, [7; 10]);
         let environment = EnvironmentId::new([7; 16]);
         let automation = AutomationId::new([7; 16]);
+        let schedule = ScheduleId::new([7; 16]);
         let lane = Lane::Automation(automation.clone());
         let at: Timestamp = "2026-11-21T02:03:04.005Z".parse().unwrap();
         let keys = [
@@ -133,6 +141,8 @@ mod tests {
             Key::Child(run, run),
             Key::Queued(&team, 1_000_000_000, run),
             Key::Alarm(&team, at, run),
+            Key::ScheduleAlarm(&team, at, &schedule),
+            Key::Schedule(&team, &schedule),
             Key::Lane(&team, &lane),
             Key::Lock(&team, "c0ffee"),
             Key::InLine(&team, "c0ffee", run),

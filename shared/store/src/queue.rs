@@ -3,7 +3,7 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
-use ozma_domain::id::{RunId, TeamId};
+use ozma_domain::id::{RunId, ScheduleId, TeamId};
 use ozma_domain::lane::{Lane, Share, earliest, length};
 use ozma_domain::limits;
 use ozma_domain::run::{Place, Run};
@@ -27,11 +27,21 @@ pub struct QueueEntry {
     pub queued_at: Timestamp,
 }
 
-/// A time at which to look at a waiting run. What is to be done then, the run's row says.
+/// A time at which to look at a waiting run, or at a schedule. What is to be done then, its row says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
-    pub run_id: RunId,
+    #[serde(flatten)]
+    pub of: AlarmOf,
     pub at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmOf {
+    #[serde(rename = "run_id")]
+    Run(RunId),
+    #[serde(rename = "schedule_id")]
+    Schedule(ScheduleId),
 }
 
 /// A lane that had to wait lately.
@@ -41,6 +51,15 @@ pub struct LaneRow {
     /// Where its last turn ends, in virtual time.
     pub end: u64,
     pub weight: u16,
+}
+
+impl Alarm {
+    pub(crate) fn key<'a>(&'a self, team: &'a TeamId) -> Key<'a> {
+        match &self.of {
+            AlarmOf::Run(run) => Key::Alarm(team, self.at, *run),
+            AlarmOf::Schedule(schedule) => Key::ScheduleAlarm(team, self.at, schedule),
+        }
+    }
 }
 
 impl Store {
@@ -80,7 +99,7 @@ impl Store {
         Ok(())
     }
 
-    /// Runs whose time has come, earliest first, at most `limit`.
+    /// What is to be looked at up to `now`, earliest first, at most `limit`.
     pub async fn due_alarms(&self, team: &TeamId, now: Timestamp, limit: usize) -> Result<Vec<Alarm>, StoreError> {
         let range = Range {
             partition: Key::Alarm(team, now, RunId::first_at(0)),
@@ -174,19 +193,19 @@ impl Store {
 
     /// Looks at the run at `at`.
     pub(crate) fn alarm(&self, run: &Run, at: Timestamp) -> Result<TransactWriteItem, StoreError> {
-        let alarm = Alarm { run_id: run.run_id, at };
-        Ok(replace(&self.table, to_item(&alarm, &Key::Alarm(&run.team, at, run.run_id))?))
+        let alarm = Alarm { of: AlarmOf::Run(run.run_id), at };
+        Ok(replace(&self.table, to_item(&alarm, &alarm.key(&run.team))?))
     }
 
     pub(crate) fn without_alarm(&self, team: &TeamId, alarm: &Alarm) -> TransactWriteItem {
-        delete(&self.table, &Key::Alarm(team, alarm.at, alarm.run_id))
+        delete(&self.table, &alarm.key(team))
     }
 
     /// Takes a run that does not wait any more out of the queue. An alarm is left: it finds nothing to do.
     pub(crate) fn out_of_queue(&self, run: &Run) -> Option<TransactWriteItem> {
         match run.place() {
             Some(Place::Queue(turn)) => Some(delete(&self.table, &Key::Queued(&run.team, turn.rank, run.run_id))),
-            Some(Place::Until(at)) => Some(self.without_alarm(&run.team, &Alarm { run_id: run.run_id, at })),
+            Some(Place::Until(at)) => Some(self.without_alarm(&run.team, &Alarm { of: AlarmOf::Run(run.run_id), at })),
             Some(Place::Line) | None => None,
         }
     }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use ozma_app::ports::RunEnded;
 use ozma_app::sweep::Repairs;
 use ozma_domain::audit::manifest::{SignedManifest, public_key};
-use ozma_domain::id::{ExecutionId, RunId, TeamId};
+use ozma_domain::id::{ExecutionId, RunId, ScheduleId, TeamId};
 use ozma_domain::lane::Lane;
 use ozma_domain::ledger::{TEAM_ACCOUNT, Used};
 use ozma_domain::run::{Place, Run, RunRequest};
@@ -99,6 +99,10 @@ struct Seen {
     /// The runs that somebody said something to: they may be reopened.
     spoken_to: BTreeSet<RunId>,
     parents: BTreeMap<RunId, RunId>,
+    /// The times that each schedule plans, all in all.
+    schedules: BTreeMap<ScheduleId, BTreeSet<Timestamp>>,
+    /// The run of each planned time.
+    planned: BTreeMap<(ScheduleId, Timestamp), RunId>,
     triggers: BTreeMap<String, RunId>,
     /// Seconds of compute that a team's budget has, and what its account says.
     budgets: BTreeMap<TeamId, u64>,
@@ -170,6 +174,11 @@ impl Laws {
         self.seen().budgets.insert(team.clone(), seconds);
     }
 
+    /// A schedule plans these times, and no others.
+    pub(super) fn plans(&self, schedule: &ScheduleId, times: BTreeSet<Timestamp>) {
+        self.seen().schedules.insert(schedule.clone(), times);
+    }
+
     /// Rows were written: whatever they mean must be so. `read` gets a row as it is now.
     pub(super) fn wrote(&self, rows: &[(String, String)], read: impl Fn(&str, &str) -> Option<Value>, now: Timestamp) {
         let mut teams = BTreeSet::new();
@@ -200,8 +209,14 @@ impl Laws {
                 seen.accounts.insert(team, used);
             } else if partition.ends_with("#requests") {
                 let Some(request) = read(partition, sort).and_then(plain::<RunRequest>) else { continue };
+                let (mut seen, run) = (self.seen(), request.run_id);
                 if let Some(parent) = request.parent_run_id {
-                    self.seen().parents.insert(request.run_id, parent);
+                    seen.parents.insert(run, parent);
+                }
+                if let Some((id, Some(at))) = request.schedule.map(|of| (of.id, of.planned_at)) {
+                    let first = *seen.planned.entry((id.clone(), at)).or_insert(run);
+                    seen.check(Law::Once, first == run, || format!("{at} of {id} made {first} and {run}"));
+                    seen.check(Law::Time, at <= now + SKEW, || format!("{run} was made before {at}"));
                 }
             } else if partition.starts_with("run#") && sort == "run" {
                 let Some(run) = read(partition, sort).and_then(plain::<Run>) else { continue };
@@ -451,6 +466,11 @@ impl Laws {
             seen.check(Law::Waiting, queue == 0, || format!("{queue} entries are left in the queue of {team}"));
         }
         let mut seen = self.seen();
+        for (id, times) in seen.schedules.clone() {
+            let of_schedule = seen.planned.keys().filter(|(of, _)| *of == id).map(|(_, at)| *at);
+            let made: BTreeSet<Timestamp> = of_schedule.collect();
+            seen.check(Law::Outcome, made == times, || format!("{id} planned {times:?} and made {made:?}"));
+        }
         for team in seen.budgets.keys().cloned().collect::<Vec<_>>() {
             let of_team = || seen.runs.values().filter(|run| run.team == team);
             let used = (

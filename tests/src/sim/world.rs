@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ozma_app::ports::QueueMessage;
-use ozma_app::{App, Settings, automations, complete, dispatch, environments, settle, sweep};
+use ozma_app::{App, Settings, automations, complete, dispatch, environments, schedules, settle, sweep};
 use ozma_domain::audit::manifest::public_key;
 use ozma_domain::automation::{Automation, AutomationConfig};
 use ozma_domain::environment::EnvironmentConfig;
@@ -16,6 +16,7 @@ use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::{EnvironmentId, ExecutionId, TeamId};
 use ozma_domain::plan::Plan;
 use ozma_domain::run_limits::{Budget, RunLimits};
+use ozma_domain::schedule::{Missed, Overlap, Policies, ScheduleConfig, Timetable};
 use ozma_domain::scheduling::{Concurrency, KeyPolicy, Scheduling};
 use ozma_domain::template::RunTemplate;
 use ozma_local::dynamodb::{self, InProcess};
@@ -141,6 +142,9 @@ impl World {
                 automations.push(automations::create(&calm, &id, automation(name, key)).await.expect("an automation"));
             }
             teams.push(Team { id, environment, automations });
+        }
+        if core.happens(300) {
+            plan_runs(&core, &calm, &laws, &teams[0].id).await;
         }
         Self {
             core,
@@ -314,26 +318,46 @@ impl World {
     }
 }
 
+/// A schedule of some minutes, each of which has its run in the end, however late somebody looks.
+async fn plan_runs(core: &Core, calm: &App, laws: &Laws, team: &TeamId) {
+    let overlap = Overlap::ALL[usize::try_from(core.pick(0, 3)).unwrap_or(0)];
+    let minutes = core.pick(1, 3);
+    let ends_at = core.time() + SignedDuration::from_secs(60 * minutes + 1);
+    let config = ScheduleConfig {
+        name: "each minute".to_owned(),
+        timetable: Timetable::parse("rate(1 minute)", None).expect("a timetable"),
+        enabled: true,
+        template: template(None),
+        policies: Policies { missed: Missed::All(50), overlap, ends_at: Some(ends_at), ..Policies::default() },
+    };
+    let schedule = schedules::create(calm, team, "somebody", config).await.expect("a schedule");
+    laws.plans(&schedule.id, schedule.times_after(schedule.created_at).collect());
+}
+
 fn automation(name: &str, policy: Option<KeyPolicy>) -> AutomationConfig {
     let concurrency = policy.map(|policy| Concurrency { key: name.to_owned(), policy });
     AutomationConfig {
         name: name.to_owned(),
         paused: false,
-        template: RunTemplate {
-            prompt: "true".to_owned(),
-            title: None,
-            harness: HarnessKind::Shell,
-            agent_config: serde_json::Map::new(),
-            environment: None,
-            repositories: Vec::new(),
-            deadline_seconds: None,
-            metadata: BTreeMap::new(),
-            scheduling: Scheduling { concurrency, ..Scheduling::default() },
-            limits: RunLimits::default(),
-        },
+        template: template(concurrency),
         weight: None,
         runs_per_hour: None,
         budget: Budget { minutes: Some(600), ..Budget::default() },
+    }
+}
+
+fn template(concurrency: Option<Concurrency>) -> RunTemplate {
+    RunTemplate {
+        prompt: "true".to_owned(),
+        title: None,
+        harness: HarnessKind::Shell,
+        agent_config: serde_json::Map::new(),
+        environment: None,
+        repositories: Vec::new(),
+        deadline_seconds: None,
+        metadata: BTreeMap::new(),
+        scheduling: Scheduling { concurrency, ..Scheduling::default() },
+        limits: RunLimits::default(),
     }
 }
 

@@ -167,6 +167,7 @@ pub fn new_run(team: &TeamId, prompt: &str) -> NewRun {
         weight: None,
         runs_per_hour: None,
         automation_budget: Default::default(),
+        schedule: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod environments;
 mod errors;
 mod listing;
 mod paging;
+mod schedules;
 mod schema;
 mod served;
 mod watching;

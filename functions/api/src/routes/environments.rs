@@ -172,32 +172,9 @@ fn config(wire: EnvironmentConfig) -> Result<domain::EnvironmentConfig, ApiError
 
 fn answer(environment: domain::Environment, latest: &[RunPair]) -> Environment {
     let last = latest.iter().find(|pair| pair.request.environment.as_ref() == Some(&environment.uid));
-    let domain::EnvironmentConfig { name, description, docker_image, repositories, setup_commands, .. } =
-        environment.config.clone();
-    let github: Vec<GithubRepo> = repositories
-        .iter()
-        .filter_map(|repository| repository.url.github())
-        .map(|(owner, repo)| GithubRepo { owner: owner.to_owned(), repo: repo.to_owned() })
-        .collect();
-    let domain::EnvironmentConfig { variables, secrets, network, capacity, secret_references, aws_role, .. } =
-        environment.config;
     Environment {
         uid: environment.uid,
-        config: EnvironmentConfig {
-            name: Some(name),
-            description,
-            docker_image,
-            github_repos: Some(github),
-            setup_commands: Some(setup_commands),
-            providers: aws_role.map(|role_arn| Providers { aws: Some(AwsProvider { role_arn }), gcp: None }),
-            failure_session_retention_minutes: None,
-            repositories: Some(repositories.into_iter().map(Into::into).collect()),
-            variables: Some(variables),
-            secrets: Some(secrets),
-            network: Some(network),
-            capacity: Some(capacity),
-            secret_references: Some(secret_references),
-        },
+        config: config_of(environment.config),
         last_updated: environment.last_updated,
         setup_failed: last.is_some_and(|pair| {
             let code = pair.run.status.as_ref().and_then(|status| status.error_code);
@@ -215,6 +192,43 @@ fn answer(environment: domain::Environment, latest: &[RunPair]) -> Environment {
         scope: Some(scope(&environment.team)),
         creator: None,
         last_editor: None,
+    }
+}
+
+/// As it is answered.
+pub(crate) fn config_of(config: domain::EnvironmentConfig) -> EnvironmentConfig {
+    let domain::EnvironmentConfig {
+        name,
+        description,
+        docker_image,
+        repositories,
+        setup_commands,
+        variables,
+        secrets,
+        network,
+        capacity,
+        secret_references,
+        aws_role,
+    } = config;
+    let github: Vec<GithubRepo> = repositories
+        .iter()
+        .filter_map(|repository| repository.url.github())
+        .map(|(owner, repo)| GithubRepo { owner: owner.to_owned(), repo: repo.to_owned() })
+        .collect();
+    EnvironmentConfig {
+        name: Some(name),
+        description,
+        docker_image,
+        github_repos: Some(github),
+        setup_commands: Some(setup_commands),
+        providers: aws_role.map(|role_arn| Providers { aws: Some(AwsProvider { role_arn }), gcp: None }),
+        failure_session_retention_minutes: None,
+        repositories: Some(repositories.into_iter().map(Into::into).collect()),
+        variables: Some(variables),
+        secrets: Some(secrets),
+        network: Some(network),
+        capacity: Some(capacity),
+        secret_references: Some(secret_references),
     }
 }
 

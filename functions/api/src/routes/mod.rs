@@ -9,6 +9,7 @@ pub(crate) mod new_run;
 pub(crate) mod run_item;
 pub(crate) mod run_query;
 pub(crate) mod runs;
+pub(crate) mod schedules;
 pub(crate) mod secrets;
 pub(crate) mod teams;
 pub(crate) mod timeline;

@@ -9,8 +9,8 @@ use ozma_store::RunPair;
 use serde_json::Value;
 
 use crate::wire::{
-    ExecutionLocation, Limits, QueuePlace, Repository, RequestUsage, RunItem, Scheduling, Scope, StatusMessage,
-    UserProfile,
+    ExecutionLocation, Limits, QueuePlace, Repository, RequestUsage, RunItem, ScheduleSnapshot, Scheduling, Scope,
+    StatusMessage, UserProfile,
 };
 
 /// What the run costs by.
@@ -30,12 +30,7 @@ pub(crate) fn run_item(
     queue: Option<QueuePlace>,
 ) -> RunItem {
     let RunPair { request, run } = pair;
-    let creator = UserProfile {
-        kind: Some("service_account".to_owned()),
-        uid: Some(request.creator.clone()),
-        display_name: Some(request.creator.clone()),
-        ..UserProfile::default()
-    };
+    let creator = profile(&request.creator);
     let agent_config = serde_json::from_value(Value::Object(request.agent_config.clone())).ok();
     let repositories: Vec<Repository> = request.repositories.iter().cloned().map(Into::into).collect();
     let worked = run.started_at.map(|from| run.ended_at.unwrap_or(now).duration_since(from));
@@ -57,7 +52,11 @@ pub(crate) fn run_item(
         }),
         source: Some(request.source),
         execution_location: Some(ExecutionLocation::Remote),
-        schedule: None,
+        schedule: request.schedule.as_ref().map(|schedule| ScheduleSnapshot {
+            schedule_id: schedule.id.to_string(),
+            schedule_name: schedule.name.clone(),
+            cron_schedule: schedule.expression.clone(),
+        }),
         session_id: None,
         session_link: None,
         conversation_id: None,
@@ -81,6 +80,16 @@ pub(crate) fn run_item(
         repositories: (!repositories.is_empty()).then_some(repositories),
         scheduling: Some((&request.scheduling).into()).filter(|scheduling| *scheduling != Scheduling::default()),
         limits: Some(request.limits.into()).filter(|limits| *limits != Limits::default()),
+    }
+}
+
+/// Of an API key, which is who asks for things here.
+pub(crate) fn profile(name: &str) -> UserProfile {
+    UserProfile {
+        kind: Some("service_account".to_owned()),
+        uid: Some(name.to_owned()),
+        display_name: Some(name.to_owned()),
+        ..UserProfile::default()
     }
 }
 

@@ -14,6 +14,7 @@ pub mod problem;
 pub mod profile;
 pub mod repository;
 pub mod run;
+pub mod schedule;
 pub mod scheduling;
 mod schemas;
 pub mod secret;
@@ -38,6 +39,7 @@ pub use run::{
     AgentSkill, Artifact, ExecutionLocation, PageInfo, QueuePlace, RequestUsage, RunItem, RunList, ScheduleSnapshot,
     StatusMessage,
 };
+pub use schedule::{Missed, ScheduleHistory, ScheduleItem, ScheduleList, ScheduleOccurrence, ScheduleRequest};
 pub use scheduling::{Budget, Concurrency, Limits, Scheduling};
 pub use secret::{PutSecretRequest, SecretItem, SecretList};
 pub use team::{StopRequest, StopResult, Team, TeamSettings, Used, Weights};

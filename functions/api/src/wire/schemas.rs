@@ -2,6 +2,7 @@
 
 use ozma_domain::error_code::ErrorCode;
 use ozma_domain::run::{Isolation, RunSource};
+use ozma_domain::schedule::Overlap;
 use ozma_domain::scheduling::KeyPolicy;
 use ozma_domain::state::RunState;
 use ozma_domain::waiting::WaitingFor;
@@ -27,6 +28,10 @@ pub(super) fn isolation() -> Schema {
 
 pub(super) fn key_policy() -> Schema {
     one_of([KeyPolicy::Queue, KeyPolicy::Skip, KeyPolicy::Supersede])
+}
+
+pub(super) fn overlap() -> Schema {
+    one_of(Overlap::ALL)
 }
 
 pub(super) fn waiting_for() -> Schema {
