@@ -58,7 +58,12 @@ fn lost(payload: &Value, written: &Value, path: &str) -> Option<String> {
 fn each_payload_is_read_by_its_type() {
     let mut payloads = 0;
     for entry in std::fs::read_dir(folder()).expect("events/") {
-        let name = entry.expect("a file").file_name().to_string_lossy().into_owned();
+        let entry = entry.expect("a file");
+        // Each folder is of a provider, whose payloads its module in `shared/domain` reads.
+        if entry.path().is_dir() {
+            continue;
+        }
+        let name = entry.file_name().to_string_lossy().into_owned();
         let payload = payload(&name);
         let is = |kinds: &[&str]| kinds.iter().any(|kind| name.starts_with(kind));
         let read = if is(&["api-create-run"]) {

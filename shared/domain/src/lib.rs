@@ -20,6 +20,7 @@ pub mod mask;
 pub mod outcome;
 pub mod plan;
 pub mod protocol;
+pub mod provider;
 pub mod receipt;
 pub mod repository;
 pub mod run;

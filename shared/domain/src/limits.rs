@@ -250,3 +250,24 @@ pub const SCHEDULES: usize = 1_000;
 
 /// Past times that are kept on a schedule's row.
 pub const SCHEDULE_HISTORY: usize = 20;
+
+/// A text that came with a provider's event. GitHub takes 65,536 characters; nearly all of them are ASCII.
+pub const EVENT_TEXT_BYTES: usize = 64 * 1024;
+
+/// The name of an event that is not used, and of its action, in characters: they are somebody else's words in our log.
+pub const EVENT_NAME_CHARS: usize = 64;
+
+/// Items of a list in a provider's event that are looked at, such as the pull requests of a check.
+pub const EVENT_ITEMS: usize = 100;
+
+/// A repository's full name. GitHub takes 39 for the owner and 100 for the name.
+pub const REPOSITORY_NAME_BYTES: usize = 150;
+
+/// A branch or tag in a key that is made from an event: with the repository and a prefix it fits [`CONCURRENCY_KEY_BYTES`].
+pub const EVENT_KEY_NAME_BYTES: usize = 80;
+
+/// A login. GitHub takes 39 characters, and more for the bot of an app.
+pub const LOGIN_BYTES: usize = 100;
+
+/// An address that is kept to be shown: what browsers take at the least.
+pub const URL_BYTES: usize = 2_048;

@@ -115,7 +115,8 @@ impl FromStr for RepositoryUrl {
     }
 }
 
-fn is_github_name(name: &str) -> bool {
+/// An owner or a repository on GitHub.
+pub(crate) fn is_github_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
