@@ -34,3 +34,4 @@ pub mod template;
 pub mod text;
 pub mod token;
 pub mod waiting;
+pub mod webhook_auth;

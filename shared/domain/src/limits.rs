@@ -34,6 +34,21 @@ pub const DELIVERY_ID_BYTES: usize = 255;
 /// Signatures looked at in one header. A sender sends two while it rotates its secret.
 pub const WEBHOOK_SIGNATURES: usize = 16;
 
+/// Secrets that are valid at one time: during a rotation the one before as well. Each request is compared with as many, so
+/// that its work does not tell how many there are.
+pub const WEBHOOK_SECRETS: usize = 2;
+
+/// A secret that somebody else's service made, in characters. Linear's and Slack's have 32 or more; an HMAC under fewer than
+/// 8 can be guessed.
+pub const WEBHOOK_SECRET_CHARS_MIN: usize = 8;
+pub const WEBHOOK_SECRET_CHARS: usize = 512;
+
+/// The name of a header, in bytes, by which somebody's own sender tells its deliveries apart.
+pub const DELIVERY_HEADER_BYTES: usize = 64;
+
+/// Kept of a delivery beyond its sender's last retry, in seconds: clocks differ, and what is sent arrives later.
+pub const DELIVERY_KEPT_BEYOND_SECONDS: i64 = 3600;
+
 /// How long the secret before a rotation still works: enough for somebody to bring the new one to the sender.
 pub const SECRET_OVERLAP_SECONDS: i64 = 24 * 3600;
 

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
@@ -28,7 +28,7 @@ pub struct Envelope {
     /// The same for each attempt to deliver the same thing.
     pub id: String,
     /// When this attempt was made, in seconds since 1970.
-    timestamp: i64,
+    pub(crate) timestamp: i64,
     signatures: String,
 }
 
@@ -36,7 +36,7 @@ pub struct Envelope {
 #[derive(Clone)]
 pub struct SigningSecret {
     spelled: SecretString,
-    key: Hmac<Sha256>,
+    key: SecretSlice<u8>,
 }
 
 /// What is wrong with the headers, whoever sent them.
@@ -82,9 +82,7 @@ impl Envelope {
         if !visible || !(1..=limits::DELIVERY_ID_BYTES).contains(&id.len()) {
             return Err(InvalidEnvelope::Id);
         }
-        // What is signed is the text: one text per number.
-        let digits = timestamp.bytes().all(|b| b.is_ascii_digit()) && (timestamp == "0" || !timestamp.starts_with('0'));
-        let timestamp = timestamp.parse().ok().filter(|_| digits).ok_or(InvalidEnvelope::Timestamp)?;
+        let timestamp = whole_seconds(timestamp).ok_or(InvalidEnvelope::Timestamp)?;
         Ok(Self { id: id.to_owned(), timestamp, signatures: signatures.to_owned() })
     }
 
@@ -97,10 +95,7 @@ impl Envelope {
     /// Whether one of the signatures is that of one of the secrets. Each is compared in constant time.
     pub fn verify(&self, body: &[u8], secrets: &[SigningSecret], now: Timestamp) -> Result<(), Unverified> {
         self.check_time(now)?;
-        // Other versions are signatures that we do not know, such as v1a.
-        let given = self.signatures.split(' ').filter_map(|signature| signature.strip_prefix("v1,"));
-        let given: Vec<Vec<u8>> =
-            given.take(limits::WEBHOOK_SIGNATURES).filter_map(|text| STANDARD.decode(text).ok()).collect();
+        let given = self.given();
         let mut verified = subtle::Choice::from(0);
         for secret in secrets {
             let expected = secret.mac(&self.id, self.timestamp, body);
@@ -110,6 +105,27 @@ impl Envelope {
         }
         if verified.into() { Ok(()) } else { Err(Unverified::Signature) }
     }
+
+    /// What is signed before the body.
+    pub(crate) fn signed(&self) -> String {
+        signed(&self.id, self.timestamp)
+    }
+
+    /// The signatures that could be right. Other versions are ones that we do not know, such as v1a.
+    pub(crate) fn given(&self) -> Vec<Vec<u8>> {
+        let given = self.signatures.split(' ').filter_map(|signature| signature.strip_prefix("v1,"));
+        given.take(limits::WEBHOOK_SIGNATURES).filter_map(|text| STANDARD.decode(text).ok()).collect()
+    }
+}
+
+/// Reads a time in seconds since 1970. What is signed is the text: one text per number.
+pub(crate) fn whole_seconds(text: &str) -> Option<i64> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| digits)
+}
+
+fn signed(id: &str, timestamp: i64) -> String {
+    format!("{id}.{timestamp}.")
 }
 
 impl SigningSecret {
@@ -121,15 +137,24 @@ impl SigningSecret {
         Self::of(&hmac(key, format!("ozma webhook v1\n{automation}\n{generation}").as_bytes()))
     }
 
+    /// A secret of its own.
+    pub fn new(random: [u8; 32]) -> Self {
+        Self::of(&random)
+    }
+
     fn of(key: &[u8]) -> Self {
         Self {
             spelled: SecretString::from(format!("{}{}", Self::PREFIX, STANDARD.encode(key))),
-            key: Hmac::new_from_slice(key).expect("HMAC takes keys of any length"),
+            key: SecretSlice::from(key.to_vec()),
         }
     }
 
     pub fn expose(&self) -> &str {
         self.spelled.expose_secret()
+    }
+
+    pub(crate) fn key(&self) -> &[u8] {
+        self.key.expose_secret()
     }
 
     /// What a sender puts into the header of signatures.
@@ -138,8 +163,8 @@ impl SigningSecret {
     }
 
     fn mac(&self, id: &str, timestamp: i64, body: &[u8]) -> [u8; 32] {
-        let mut mac = self.key.clone();
-        mac.update(format!("{id}.{timestamp}.").as_bytes());
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.key()).expect("HMAC takes keys of any length");
+        mac.update(signed(id, timestamp).as_bytes());
         mac.update(body);
         mac.finalize().into_bytes().into()
     }

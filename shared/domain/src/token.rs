@@ -1,4 +1,5 @@
-//! Tokens: API keys, execution tokens and claim tokens. Kept hashed, compared in constant time, never printed.
+//! Tokens: API keys, execution tokens, claim tokens and those of webhooks. Compared in constant time, never printed, and kept
+//! hashed where nobody has to see them again.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,6 +22,10 @@ pub struct ApiKey(SecretString);
 /// same token and cannot be repeated with another.
 #[derive(Clone)]
 pub struct ExecutionToken(SecretString);
+
+/// The token of a webhook that is not signed: `ozw_`. Its owner gives it to a sender, and has to see it again for that.
+#[derive(Clone)]
+pub struct WebhookToken(SecretString);
 
 /// What is stored of a token.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,6 +65,18 @@ impl ExecutionToken {
 
     pub fn hash(&self) -> TokenHash {
         TokenHash::of(self.0.expose_secret())
+    }
+
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl WebhookToken {
+    const PREFIX: &'static str = "ozw_";
+
+    pub fn new(random: [u8; 32]) -> Self {
+        Self(spell(Self::PREFIX, random))
     }
 
     pub fn expose(&self) -> &str {
@@ -132,6 +149,14 @@ impl FromStr for ExecutionToken {
     }
 }
 
+impl FromStr for WebhookToken {
+    type Err = InvalidToken;
+
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        check(Self::PREFIX, text).map(Self)
+    }
+}
+
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiKey(***)")
@@ -141,6 +166,12 @@ impl fmt::Debug for ApiKey {
 impl fmt::Debug for ExecutionToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ExecutionToken(***)")
+    }
+}
+
+impl fmt::Debug for WebhookToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WebhookToken(***)")
     }
 }
 
@@ -172,6 +203,7 @@ mod tests {
     fn nothing_prints_a_token() {
         assert_eq!(format!("{:?}", ApiKey::new([7; 32])), "ApiKey(***)");
         assert_eq!(format!("{:?}", ExecutionToken::new([7; 32])), "ExecutionToken(***)");
+        assert_eq!(format!("{:?}", WebhookToken::new([7; 32])), "WebhookToken(***)");
     }
 
     #[test]
