@@ -187,7 +187,7 @@ fn at(text: &str) -> Result<DateTime, String> {
     let seconds = if text.len() == "2026-12-24T18:00".len() { ":00" } else { "" };
     let spelled = format!("{text}{seconds}");
     let wall = spelled.parse::<DateTime>().ok().filter(|wall| wall.to_string() == spelled);
-    let wall = wall.filter(|wall| (1970..=9000).contains(&wall.year()));
+    let wall = wall.filter(|wall| (1970..=9000).contains(&wall.year()) && wall.subsec_nanosecond() == 0);
     wall.ok_or_else(|| {
         let zone = if text.ends_with('Z') || text.contains('+') { "; its zone is the field timezone" } else { "" };
         format!("\"{text}\" is not a date and time from 1970 on, such as at(2026-12-24T18:00:00){zone}")

@@ -71,6 +71,8 @@ fn nothing_is_planned_before_the_start_or_from_the_end_on() {
     check(&dates(Some("08:00:00"), None), None, "07:30:00", " next 08:00");
     check(&dates(Some("08:00:00"), None), None, "09:30:00", "08:00 09:00 next 10:00");
     check(&dates(Some("05:00:00"), None), None, "07:00:00", "07:00 next 08:00");
+    // A start that was set later than what has been decided.
+    check(&dates(Some("09:00:00"), None), Some("07:00:00"), "10:30:00", "09:00 10:00 next 11:00");
     check(&dates(None, Some("09:00:00")), None, "08:00:00", "07:00 08:00 next never");
     check(&dates(None, Some("09:00:01")), None, "08:00:00", "07:00 08:00 next 09:00");
     check(&dates(None, Some("09:00:00")), None, "12:00:00", "07:00 08:00 next never");

@@ -213,6 +213,8 @@ fn what_falls_into_each_gap_has_no_next_and_the_end_of_time_is_no_panic() {
     let schedule = Timetable::parse("30 2 * 3 SUNL", Some("Europe/Berlin")).unwrap();
     let now = "2026-11-22T00:00:00Z".parse().unwrap();
     assert_eq!(schedule.next_after(now, now), None);
+    // In 1980 summer began on another day, which is longer ago than is looked for.
+    assert_eq!(schedule.last_before(now, now), None);
     for text in ["* * * * *", "0 0 29 2 *", "rate(366 days)", "at(2026-01-01T00:00:00)"] {
         for zone in ["UTC", "Europe/Berlin", "Pacific/Apia"] {
             let schedule = Timetable::parse(text, Some(zone)).unwrap();

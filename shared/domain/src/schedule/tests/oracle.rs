@@ -174,7 +174,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(96))]
+    #![proptest_config(config(64))]
 
     #[test]
     fn instants_are_those_of_a_scan_of_every_minute(
@@ -208,7 +208,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(256))]
+    #![proptest_config(config(192))]
 
     #[test]
     fn days_are_those_of_a_scan_of_every_day(fields in fields(), year in 1990..2110_i16, days in 0..1000_i64) {
@@ -275,6 +275,10 @@ proptest! {
         prop_assert_eq!(schedule.next_after(at(after), at(anchor)), next);
         prop_assert_eq!(schedule.last_before(at(after), at(anchor)), last);
     }
+}
+
+proptest! {
+    #![proptest_config(config(64))]
 
     #[test]
     fn no_text_panics(text in "[0-9*/,#?LWa-z@() :T-]{0,40}", any in any::<String>(), zone in "[A-Za-z/+_ -]{0,20}") {
