@@ -15,8 +15,8 @@ use super::{Believed, Unverified, WebhookSecret};
 /// Hexadecimal of an HMAC of the body, in a header.
 pub(super) struct BodyMac {
     pub(super) header: &'static str,
-    /// What the header has, for people.
-    form: &'static str,
+    /// How it comes to be there, for people.
+    hint: &'static str,
     /// Before each signature.
     pub(super) prefix: &'static str,
     /// Whether there may be several, with commas between them.
@@ -33,7 +33,7 @@ pub(super) struct BodyMac {
 /// Source: docs.github.com/webhooks, "Validating webhook deliveries" and "Webhook events and payloads".
 pub(super) const GITHUB: BodyMac = BodyMac {
     header: "x-hub-signature-256",
-    form: "sha256= and the signature: give the webhook a secret at GitHub",
+    hint: "give the webhook its secret at GitHub as well",
     prefix: "sha256=",
     list: false,
     digest: Digest::Sha256,
@@ -47,7 +47,7 @@ pub(super) const GITHUB: BodyMac = BodyMac {
 /// Source: docs.sentry.io, "Integration Platform", "Webhooks"; `app_platform_event.py` in getsentry/sentry.
 pub(super) const SENTRY: BodyMac = BodyMac {
     header: "sentry-hook-signature",
-    form: "the signature: let an integration of Sentry send it",
+    hint: "let an integration of Sentry send the webhook",
     prefix: "",
     list: false,
     digest: Digest::Sha256,
@@ -60,7 +60,7 @@ pub(super) const SENTRY: BodyMac = BodyMac {
 /// Source: developer.pagerduty.com, "Webhooks", "Verifying Signatures" and "Behavior".
 pub(super) const PAGERDUTY: BodyMac = BodyMac {
     header: "x-pagerduty-signature",
-    form: "v1= and the signature: let a v3 webhook subscription of PagerDuty send it",
+    hint: "let a v3 subscription of PagerDuty send the webhook",
     prefix: "v1=",
     list: true,
     digest: Digest::Sha256,
@@ -73,7 +73,7 @@ pub(super) const PAGERDUTY: BodyMac = BodyMac {
 /// Source: vercel.com/docs/webhooks, "Securing webhooks".
 pub(super) const VERCEL: BodyMac = BodyMac {
     header: "x-vercel-signature",
-    form: "the signature: let a webhook of Vercel send it",
+    hint: "let Vercel send the webhook",
     prefix: "",
     list: false,
     digest: Digest::Sha1,
@@ -86,7 +86,7 @@ pub(super) const VERCEL: BodyMac = BodyMac {
 /// Source: linear.app/developers/webhooks, "Securing webhooks".
 pub(super) const LINEAR: BodyMac = BodyMac {
     header: "linear-signature",
-    form: "the signature: let a webhook of Linear send it",
+    hint: "let Linear send the webhook",
     prefix: "",
     list: false,
     digest: Digest::Sha256,
@@ -102,7 +102,7 @@ impl BodyMac {
         body: &[u8],
         secrets: &[WebhookSecret],
     ) -> Result<Believed, Unverified> {
-        let given = header::required(headers, self.header, self.form);
+        let given = header::required(headers, self.header, self.hint);
         let signatures = given.map_or_else(|_| Vec::new(), |text| self.signatures(text));
         let keys: Vec<_> = secrets.iter().map(WebhookSecret::text_key).collect();
         let right = self.digest.any_right(&keys, [b"", body], &signatures);
@@ -130,6 +130,7 @@ impl BodyMac {
 
 /// Linear repeats an attempt that failed after a minute, an hour and six, with the very same body and the time of the first
 /// in it. Its own SDK takes no more than a minute, and so loses every repeated one.
+/// Source: linear.app/developers/webhooks; for what is lost, vercel/eve#1570.
 pub(super) fn linear(
     headers: Headers<'_, '_>,
     body: &[u8],

@@ -44,9 +44,9 @@ pub(super) fn optional<'a>(headers: Headers<'_, 'a>, header: &'static str) -> Re
 pub(super) fn required<'a>(
     headers: Headers<'_, 'a>,
     header: &'static str,
-    form: &'static str,
+    hint: &'static str,
 ) -> Result<&'a str, Unverified> {
-    optional(headers, header)?.ok_or(Unverified::Missing { header, form })
+    optional(headers, header)?.ok_or(Unverified::Missing { header, hint })
 }
 
 /// A header that names something, where the scheme has it and the request as well.

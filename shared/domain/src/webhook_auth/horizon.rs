@@ -39,8 +39,7 @@ const SENTRY: Horizon = Horizon { retried_seconds: 15 * MINUTE, accepted_seconds
 /// Source: developer.pagerduty.com, "Webhooks", "Behavior".
 const PAGERDUTY: Horizon = Horizon { retried_seconds: DAY, accepted_seconds: None };
 
-/// A day, less and less often.
-/// Source: vercel.com/docs/webhooks.
+/// Taken to be a day, less and less often: a row that is kept for too long costs next to nothing.
 const VERCEL: Horizon = Horizon { retried_seconds: DAY, accepted_seconds: None };
 
 /// After a minute, an hour and six hours, each counted from the attempt before; the time is that of the first attempt. An
@@ -49,9 +48,9 @@ const VERCEL: Horizon = Horizon { retried_seconds: DAY, accepted_seconds: None }
 pub(super) const LINEAR_HORIZON: Horizon =
     Horizon { retried_seconds: 7 * HOUR + MINUTE, accepted_seconds: Some(8 * HOUR) };
 
-/// At once, after a minute and after five, each attempt with a time and signature of its own. An app can ask for attempts each
-/// hour for a day on top.
-/// Source: docs.slack.dev/apis/events-api, "Retries"; for five minutes, "Verifying requests from Slack".
+/// At once, after a minute and after five, each attempt with a time and signature of its own. Taken to be a day, for apps that
+/// let Slack go on each hour.
+/// Source: docs.slack.dev/apis/events-api, "Retries"; for the five minutes, "Verifying requests from Slack".
 pub(super) const SLACK_HORIZON: Horizon =
     Horizon { retried_seconds: DAY, accepted_seconds: Some(limits::WEBHOOK_TOLERANCE_SECONDS) };
 

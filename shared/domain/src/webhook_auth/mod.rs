@@ -81,8 +81,8 @@ pub struct Believed {
 /// Why a request is not believed. It may be told to whoever sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unverified {
-    #[error("{header}: missing; send {form}")]
-    Missing { header: &'static str, form: &'static str },
+    #[error("{header}: missing; {hint}")]
+    Missing { header: &'static str, hint: &'static str },
     #[error("{header}: comes more than once; send it once")]
     Repeated { header: &'static str },
     #[error("{part}: not of the form {form}")]

@@ -45,7 +45,7 @@ struct Claim {
 pub(super) fn stripe(headers: Headers<'_, '_>) -> Timed {
     const FORM: &str = "t=, the seconds since 1970, and ,v1= with the signature";
     let claim = || {
-        let text = header::required(headers, STRIPE, FORM)?;
+        let text = header::required(headers, STRIPE, "let Stripe send the webhook")?;
         let mut times = text.split(',').filter_map(|item| item.strip_prefix("t="));
         // With two times it would be anybody's guess which one is signed.
         let (Some(time), None) = (times.next(), times.next()) else {
@@ -65,9 +65,10 @@ pub(super) fn stripe(headers: Headers<'_, '_>) -> Timed {
 /// id of the event is in the body.
 /// Source: docs.slack.dev/authentication/verifying-requests-from-slack.
 pub(super) fn slack(headers: Headers<'_, '_>) -> Timed {
+    const HINT: &str = "let an app of Slack send the request";
     let claim = || {
-        let text = header::required(headers, SLACK, "v0= and the signature: let an app of Slack send it")?;
-        let time = header::required(headers, SLACK_TIME, SECONDS)?;
+        let text = header::required(headers, SLACK, HINT)?;
+        let time = header::required(headers, SLACK_TIME, HINT)?;
         let at = read_time(SLACK_TIME, time, SECONDS)?;
         let signature = text.strip_prefix("v0=").and_then(|text| Digest::Sha256.read_hex(text));
         let signatures = signature.into_iter().collect();
@@ -88,7 +89,7 @@ pub(super) fn standard(headers: Headers<'_, '_>) -> Timed {
         let once = |name: &str| if let Header::Once(value) = headers(name) { Some(value) } else { None };
         let envelope = Envelope::read(once).map_err(|err| match err {
             InvalidEnvelope::Missing(header) => {
-                Unverified::Missing { header, form: "what the Standard Webhooks scheme has there" }
+                Unverified::Missing { header, hint: "a webhook here is signed by the Standard Webhooks scheme" }
             }
             InvalidEnvelope::Id => {
                 Unverified::Malformed { part: ID, form: "1 to 255 visible ASCII characters without a full stop" }

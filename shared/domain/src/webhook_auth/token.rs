@@ -11,7 +11,7 @@ pub(super) const AUTHORIZATION: &str = "authorization";
 
 /// `Authorization: Bearer` and the token, as in RFC 6750.
 pub(super) fn bearer(headers: Headers<'_, '_>, secrets: &[WebhookSecret]) -> Result<Believed, Unverified> {
-    let given = header::required(headers, AUTHORIZATION, "Bearer and the token of the webhook");
+    let given = header::required(headers, AUTHORIZATION, "send Bearer and the token of the webhook");
     let token = given.ok().and_then(|text| text.split_once(' '));
     let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer")).map(|(_, token)| token);
     let right = is_one_of(token, secrets);

@@ -256,7 +256,7 @@ fn a_signature_of_another_version_is_none() {
     let old = "sha1=01dc10d0c83e72ed246219cdd91669667fe2ca59";
     check(&github(), |sent| sent.set("x-hub-signature", old), "ok");
     let only_old = |sent: &mut Sent| sent.headers = vec![("x-hub-signature".to_owned(), old.into())];
-    check(&github(), only_old, "x-hub-signature-256: missing; send sha256=");
+    check(&github(), only_old, "x-hub-signature-256: missing; give the webhook");
     check(&github(), |sent| sent.set("x-hub-signature-256", old), wrong);
     // What is right for SHA-1 is for Vercel alone.
     check(&vercel(), |sent| sent.set("x-vercel-signature", "0".repeat(64)), "x-vercel-signature: no signature");
@@ -270,7 +270,7 @@ fn headers_that_are_missing_or_could_be_read_in_two_ways_are_named() {
             let optional =
                 ["x-github", "request-id", "sentry-hook-r", "sentry-hook-t", "x-webhook-id", "linear-d", "linear-e"];
             let optional = optional.iter().any(|prefix| name.starts_with(prefix));
-            let missing = if optional { "ok".to_owned() } else { format!("{known}: missing; send ") };
+            let missing = if optional { "ok".to_owned() } else { format!("{known}: missing; ") };
             check(&sent, |sent| sent.headers.retain(|(found, _)| found != name), &missing);
             let twice = |sent: &mut Sent| sent.headers.push((name.clone(), value.clone()));
             check(&sent, twice, &format!("{name}: comes more than once"));
@@ -396,6 +396,17 @@ fn during_a_rotation_both_secrets_work_and_no_third() {
         assert!(matches!(wrong, Unverified::Signature { .. } | Unverified::Token { .. }), "{wrong}");
         assert_eq!(sent.verify_with(&[]), Err(wrong));
         assert_eq!(sent.verify_with(&[&other, &other]), Err(wrong));
+    }
+}
+
+#[test]
+fn nothing_is_right_under_the_key_that_makes_up_for_a_missing_one() {
+    for sent in signed() {
+        if sent.auth.parse_secret(KEY).is_ok() {
+            let forged = Sent { secret: "of nobody".to_owned(), ..sent.clone() }.signed(&sent.body);
+            assert!(forged.verify().is_ok(), "{:?}", sent.auth);
+            assert!(forged.verify_with(&[]).is_err() && forged.verify_with(&[KEY]).is_err(), "{:?}", sent.auth);
+        }
     }
 }
 
