@@ -400,6 +400,17 @@ fn during_a_rotation_both_secrets_work_and_no_third() {
 }
 
 #[test]
+fn nothing_is_right_under_the_key_that_makes_up_for_a_missing_one() {
+    for sent in signed() {
+        if sent.auth.parse_secret(KEY).is_ok() {
+            let forged = Sent { secret: "of nobody".to_owned(), ..sent.clone() }.signed(&sent.body);
+            assert!(forged.verify().is_ok(), "{:?}", sent.auth);
+            assert!(forged.verify_with(&[]).is_err() && forged.verify_with(&[KEY]).is_err(), "{:?}", sent.auth);
+        }
+    }
+}
+
+#[test]
 fn a_secret_of_another_form_is_none() {
     for sent in signed() {
         for secret in all().into_iter().map(|other| other.auth.parse_secret(&other.secret).unwrap()) {
