@@ -10,6 +10,7 @@ pub mod aws;
 pub mod environment;
 pub mod error_code;
 pub mod failure;
+pub mod filter;
 pub mod harness;
 pub mod id;
 pub mod lane;

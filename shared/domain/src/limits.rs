@@ -40,6 +40,15 @@ pub const SECRET_OVERLAP_SECONDS: i64 = 24 * 3600;
 /// A template's prompt. It lives in a row that each trigger reads.
 pub const TEMPLATE_PROMPT_BYTES: usize = INLINE_BYTES;
 
+/// A filter of events: its JSON in bytes, the conditions in it, and the objects and lists in one another. Each condition may
+/// look at the whole payload of every delivery.
+pub const FILTER_BYTES: usize = 16 * 1024;
+pub const FILTER_CONDITIONS: usize = 200;
+pub const FILTER_DEPTH: usize = 16;
+
+/// A glob of a filter, in characters: with its end it fits the bits of a word, by which it is matched.
+pub const FILTER_GLOB_CHARS: usize = 120;
+
 /// Metadata, from the API contract: at most 20 keys of 64 bytes with values of 256 bytes.
 pub const METADATA_KEYS: usize = 20;
 pub const METADATA_KEY_BYTES: usize = 64;
