@@ -20,6 +20,7 @@ pub mod limits;
 pub mod mask;
 pub mod outcome;
 pub mod plan;
+pub mod prompt_template;
 pub mod protocol;
 pub mod receipt;
 pub mod repository;
