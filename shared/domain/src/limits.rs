@@ -55,6 +55,35 @@ pub const SECRET_OVERLAP_SECONDS: i64 = 24 * 3600;
 /// A template's prompt. It lives in a row that each trigger reads.
 pub const TEMPLATE_PROMPT_BYTES: usize = INLINE_BYTES;
 
+/// Tags (`{{ … }}`, `{% … %}`) of a prompt template, and tokens in one: they bound how deep its syntax tree is, and so the
+/// stack that it takes.
+pub const PROMPT_TEMPLATE_TAGS: usize = 500;
+pub const PROMPT_TEMPLATE_TAG_TOKENS: usize = 200;
+
+/// Steps of one rendering: a loop over a thousand files that prints two members of each takes half of them.
+pub const PROMPT_TEMPLATE_FUEL: u64 = 20_000;
+
+/// What one rendering may read of the payload and make of it by filters: sixteen times the largest payload.
+pub const PROMPT_TEMPLATE_WORK_BYTES: usize = 16 * WEBHOOK_BYTES;
+
+/// One text of a payload as a template sees it. The rest is in the file that has the whole payload.
+pub const PROMPT_VALUE_BYTES: usize = 64 * 1024;
+
+/// A text of a payload that stands in a prompt as it is if it is also one word, such as a branch, a number or a commit.
+pub const PROMPT_WORD_CHARS: usize = 200;
+
+/// Absent members that one rendering names.
+pub const PROMPT_ABSENT: usize = 50;
+
+/// A filter of events: its JSON in bytes, the conditions in it, and the objects and lists in one another. Each condition may
+/// look at the whole payload of every delivery.
+pub const FILTER_BYTES: usize = 16 * 1024;
+pub const FILTER_CONDITIONS: usize = 200;
+pub const FILTER_DEPTH: usize = 16;
+
+/// A glob of a filter, in characters: with its end it fits the bits of a word, by which it is matched.
+pub const FILTER_GLOB_CHARS: usize = 120;
+
 /// Metadata, from the API contract: at most 20 keys of 64 bytes with values of 256 bytes.
 pub const METADATA_KEYS: usize = 20;
 pub const METADATA_KEY_BYTES: usize = 64;

@@ -41,6 +41,36 @@ pub fn one_line(text: &str) -> String {
         .join(" ")
 }
 
+/// The first `bytes` of a value spelled as JSON, at most, and how long all of it is. It holds no more than that at a time.
+pub fn json_head(value: &serde_json::Value, bytes: usize) -> (String, usize) {
+    struct Head {
+        kept: Vec<u8>,
+        room: usize,
+        written: usize,
+    }
+    impl std::io::Write for Head {
+        fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+            let kept = part.len().min(self.room - self.kept.len());
+            self.kept.extend_from_slice(&part[..kept]);
+            self.written += part.len();
+            Ok(part.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut head = Head { kept: Vec::new(), room: bytes, written: 0 };
+    // Neither can a value fail to be spelled, nor this writer.
+    let _ = serde_json::to_writer(&mut head, value);
+    let mut kept = String::from_utf8_lossy(&head.kept).into_owned();
+    // The cut may have gone through a character.
+    while head.written > bytes && kept.ends_with(char::REPLACEMENT_CHARACTER) {
+        kept.pop();
+    }
+    (kept, head.written)
+}
+
 /// Bytes as text for an event or a row: invalid UTF-8 becomes U+FFFD and NUL is dropped, which some stores refuse.
 pub fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).replace('\0', "")
@@ -68,5 +98,9 @@ mod tests {
         assert_eq!(printable(b"a\0b\xffc"), "ab\u{fffd}c");
         assert_eq!(last_lines("one\n\ntwo\nthree\n", 2, 100), "two\nthree");
         assert_eq!(last_lines("abcdef", 3, 3), "def");
+        let value = serde_json::json!({"a": "äöü"});
+        assert_eq!(json_head(&value, 100), (r#"{"a":"äöü"}"#.to_owned(), 14));
+        assert_eq!(json_head(&value, 7), (r#"{"a":""#.to_owned(), 14));
+        assert_eq!(json_head(&value, 0), (String::new(), 14));
     }
 }
