@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anstream::{eprintln, println};
 use clap::Parser;
-use ozma_tests::sim::{History, Options, simulate};
+use ozma_tests::sim::{History, Mutant, Options, simulate};
 
 /// A history is a great many small things, allocated and gone.
 #[global_allocator]
@@ -24,7 +24,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 Examples:
   oz-sim --runs 100000                about so many runs, in some thousand histories
   oz-sim --seed 4711 --trace          tells one history, call by call
-  oz-sim --runs 10000 --calm          nothing goes wrong: the sweep must find nothing to do"
+  oz-sim --runs 10000 --calm          nothing goes wrong: the sweep must find nothing to do
+  oz-sim --mutant slots-are-not-conditional      the product, broken: the law that notices it, and the seed"
 )]
 struct Arguments {
     /// Stop once so many runs were simulated; 10000, or with --seed the runs of its history
@@ -36,6 +37,9 @@ struct Arguments {
     /// Nothing goes wrong
     #[arg(long)]
     calm: bool,
+    /// Break the product on purpose, and see which law notices it
+    #[arg(long, value_enum, hide_possible_values = true)]
+    mutant: Option<Mutant>,
     /// Tell the history, call by call: one seed
     #[arg(long)]
     trace: bool,
@@ -96,7 +100,7 @@ fn main() -> ExitCode {
 }
 
 fn options(seed: u64, arguments: &Arguments, trace: bool) -> Options {
-    Options { seed, faults: !arguments.calm, mutant: None, trace }
+    Options { seed, faults: !arguments.calm, mutant: arguments.mutant, trace }
 }
 
 fn progress(done: &AtomicU64, stop: &AtomicBool, runs: u64) {

@@ -142,6 +142,11 @@ impl Laws {
         !self.seen().violations.is_empty()
     }
 
+    /// Something is tried again and again, and nothing comes of it.
+    pub(super) fn has_no_end(&self) {
+        self.seen().check(Law::Outcome, false, || "the history does not come to an end".to_owned());
+    }
+
     pub(super) fn verdict(&self) -> (u64, Vec<Violation>) {
         let seen = self.seen();
         (seen.checks, seen.violations.clone())

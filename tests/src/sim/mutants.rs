@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::laws::Law;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mutant {
     /// A run is accepted without its place in the queue.
     AcceptForgetsTheQueue,

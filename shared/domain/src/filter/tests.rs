@@ -1,3 +1,5 @@
+//! Filters: each operator, each refusal, and a naive evaluator as oracle.
+
 use proptest::prelude::*;
 use serde_json::json;
 

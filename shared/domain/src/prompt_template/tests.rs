@@ -1,3 +1,5 @@
+//! Templates: what is refused when saved, what is marked when rendered, and how much of it there may be.
+
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 

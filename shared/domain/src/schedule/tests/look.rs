@@ -1,3 +1,5 @@
+//! Looking at a schedule: each planned time is decided on once, whenever somebody looks.
+
 use std::collections::BTreeSet;
 
 use proptest::collection::vec;

@@ -1,3 +1,5 @@
+//! The texts that are read, how they are spelled again, and what is said of those that are not.
+
 use super::*;
 
 /// What is read, as it is spelled again.
