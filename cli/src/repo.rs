@@ -36,6 +36,14 @@ impl RepoArgs {
         }
         Ok(repositories)
     }
+
+    /// Adds them to those there are; one of the same address is replaced.
+    pub(crate) async fn add_to(&self, repositories: &mut Vec<Repository>) -> Result<(), Failure> {
+        let added = self.repositories().await?;
+        repositories.retain(|existing| added.iter().all(|added| added.url != existing.url));
+        repositories.extend(added);
+        Ok(())
+    }
 }
 
 /// `owner/name` means GitHub even where there is such a folder: what a command does must not depend on what lies around.

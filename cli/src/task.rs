@@ -2,6 +2,7 @@
 
 use std::io::{Read, stdin};
 
+use ozma_api::wire::Harness;
 use ozma_domain::harness::{HarnessKind, UnknownHarness};
 use ozma_domain::limits;
 
@@ -22,6 +23,12 @@ impl std::str::FromStr for HarnessArg {
 impl std::fmt::Display for HarnessArg {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.0.as_str())
+    }
+}
+
+impl From<HarnessArg> for Harness {
+    fn from(HarnessArg(kind): HarnessArg) -> Self {
+        Self { kind: Some(kind.as_str().to_owned()), ..Self::default() }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use ozma_api::wire::{Automation, AutomationConfig, CreateRunRequest, Harness};
+use ozma_api::wire::{Automation, AutomationConfig, CreateRunRequest};
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::repository::RepositoryUrl;
 use ozma_domain::text::{one_line, shorten};
@@ -209,7 +209,7 @@ async fn carry_out(global: &Global, client: &Client, command: AutomationCommand)
 impl CreateArgs {
     async fn config(self, client: &Client) -> Result<AutomationConfig, Failure> {
         let mut run = CreateRunRequest { prompt: Some(task::read(&self.task)?), ..CreateRunRequest::default() };
-        set_harness(&mut run, self.harness);
+        run.config.get_or_insert_default().harness = Some(self.harness.into());
         let mut config =
             AutomationConfig { name: Some(self.name), paused: Some(self.paused), ..AutomationConfig::default() };
         self.fields.add_to(client, &mut config, run).await?;
@@ -241,7 +241,7 @@ impl UpdateArgs {
             run.prompt = Some(task::read(text)?);
         }
         if let Some(harness) = self.harness {
-            set_harness(&mut run, harness);
+            run.config.get_or_insert_default().harness = Some(harness.into());
         }
         if self.remove_key
             && let Some(scheduling) = &mut run.scheduling
@@ -273,10 +273,8 @@ impl Fields {
         }
         self.scheduling.add_to(&mut run);
         let config = run.config.get_or_insert_default();
-        let added = self.repos.repositories().await?;
         let repositories = config.repositories.get_or_insert_default();
-        repositories.retain(|existing| added.iter().all(|added| added.url != existing.url));
-        repositories.extend(added);
+        self.repos.add_to(repositories).await?;
         if repositories.is_empty() {
             config.repositories = None;
         }
@@ -288,11 +286,6 @@ impl Fields {
         automation.run = Some(run);
         Ok(())
     }
-}
-
-fn set_harness(run: &mut CreateRunRequest, HarnessArg(kind): HarnessArg) {
-    let kind = Some(kind.as_str().to_owned());
-    run.config.get_or_insert_default().harness = Some(Harness { kind, ..Harness::default() });
 }
 
 fn row(automation: &Automation, now: jiff::Timestamp) -> Vec<Text> {

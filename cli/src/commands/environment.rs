@@ -199,10 +199,7 @@ pub(crate) async fn find(client: &Client, text: &str) -> Result<Environment, Fai
 
 impl Fields {
     async fn add_to(self, mut config: EnvironmentConfig) -> Result<EnvironmentConfig, Failure> {
-        let added = self.repos.repositories().await?;
-        let repositories = config.repositories.get_or_insert_default();
-        repositories.retain(|existing| added.iter().all(|added| added.url != existing.url));
-        repositories.extend(added);
+        self.repos.add_to(config.repositories.get_or_insert_default()).await?;
         // They are among the repositories; given beside them, they would come back after being removed.
         config.github_repos = None;
         config.description = self.description.or(config.description);

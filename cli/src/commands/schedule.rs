@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use ozma_api::wire::{CreateRunRequest, Harness, Missed, ScheduleItem, ScheduleOccurrence, ScheduleRequest};
+use ozma_api::wire::{CreateRunRequest, Missed, ScheduleItem, ScheduleOccurrence, ScheduleRequest};
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::schedule::{Overlap, Policies, Timetable};
 use ozma_domain::text::{one_line, shorten};
@@ -328,7 +328,7 @@ impl CreateArgs {
             enabled: Some(!self.paused),
             ..ScheduleRequest::default()
         };
-        set_harness(&mut request, self.harness);
+        request.agent_config.get_or_insert_default().harness = Some(self.harness.into());
         self.fields.add_to(client, &mut request).await?;
         Ok(request)
     }
@@ -366,7 +366,7 @@ impl UpdateArgs {
             request.prompt = Some(task::read(text)?);
         }
         if let Some(harness) = self.harness {
-            set_harness(&mut request, harness);
+            request.agent_config.get_or_insert_default().harness = Some(harness.into());
         }
         self.fields.add_to(client, &mut request).await?;
         Ok(request)
@@ -391,10 +391,8 @@ impl Fields {
         self.scheduling.add_to(&mut run);
         (request.scheduling, request.limits) = (run.scheduling, run.limits);
         let config = request.agent_config.get_or_insert_default();
-        let added = self.repos.repositories().await?;
         let repositories = config.repositories.get_or_insert_default();
-        repositories.retain(|existing| added.iter().all(|added| added.url != existing.url));
-        repositories.extend(added);
+        self.repos.add_to(repositories).await?;
         if repositories.is_empty() {
             config.repositories = None;
         }
@@ -404,11 +402,6 @@ impl Fields {
         config.deadline_seconds = self.timeout.map(|timeout| timeout.as_secs()).or(config.deadline_seconds);
         Ok(())
     }
-}
-
-fn set_harness(request: &mut ScheduleRequest, HarnessArg(kind): HarnessArg) {
-    let kind = Some(kind.as_str().to_owned());
-    request.agent_config.get_or_insert_default().harness = Some(Harness { kind, ..Harness::default() });
 }
 
 fn row(schedule: &ScheduleItem, now: Timestamp) -> Vec<Text> {

@@ -49,6 +49,13 @@ impl App {
         self.clock.now()
     }
 
+    /// For a new id.
+    pub(crate) fn random_bits(&self) -> [u8; 16] {
+        let mut bits = [0; 16];
+        bits.copy_from_slice(&self.clock.random()[..16]);
+        bits
+    }
+
     pub(crate) fn new_run_id(&self, now: Timestamp) -> RunId {
         let mut random = [0; 10];
         random.copy_from_slice(&self.clock.random()[..10]);

@@ -26,10 +26,8 @@ pub enum AutomationError {
 pub async fn create(app: &App, team: &TeamId, config: AutomationConfig) -> Result<Automation, AutomationError> {
     check(app, team, &config).await?;
     let now = app.now();
-    let mut random = [0; 16];
-    random.copy_from_slice(&app.clock.random()[..16]);
     let automation = Automation {
-        id: AutomationId::new(random),
+        id: AutomationId::new(app.random_bits()),
         team: team.clone(),
         config,
         secret_generation: 1,

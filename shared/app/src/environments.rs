@@ -28,10 +28,13 @@ pub async fn create(app: &App, team: &TeamId, config: EnvironmentConfig) -> Resu
     config.check()?;
     prepare(app, team, None, &config).await?;
     let now = app.now();
-    let mut random = [0; 16];
-    random.copy_from_slice(&app.clock.random()[..16]);
-    let environment =
-        Environment { uid: EnvironmentId::new(random), team: team.clone(), config, created_at: now, last_updated: now };
+    let environment = Environment {
+        uid: EnvironmentId::new(app.random_bits()),
+        team: team.clone(),
+        config,
+        created_at: now,
+        last_updated: now,
+    };
     saved(app.store.create_environment(&environment).await?, environment)
 }
 

@@ -44,10 +44,8 @@ pub async fn create(app: &App, team: &TeamId, by: &str, config: ScheduleConfig) 
         return Err(ScheduleError::TooMany);
     }
     let now = app.now();
-    let mut random = [0; 16];
-    random.copy_from_slice(&app.clock.random()[..16]);
     let schedule = Schedule {
-        id: ScheduleId::new(random),
+        id: ScheduleId::new(app.random_bits()),
         team: team.clone(),
         config,
         created_by: by.to_owned(),
