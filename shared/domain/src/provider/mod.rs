@@ -16,9 +16,11 @@ use crate::template::InvalidField;
 mod github;
 mod member;
 mod mention;
+mod place;
 mod start;
 
 pub use mention::mentions;
+pub use place::{Control, GitlabKind, Place};
 pub use start::{Allow, Refused, Start, may_start};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -77,6 +79,16 @@ pub struct Occurrence {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub own: Option<OwnSign>,
     pub keys: Keys,
+    /// Where people see an answer to it. Absent where nobody could.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<Place>,
+    /// What it says is to us and not to an agent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub control: Option<Control>,
+    /// By what it is known where the provider tells one thing as several events, each with an id of its own: Slack's
+    /// `team:channel:ts`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub message: Option<String>,
 }
 
 /// What an event is about, as far as it says so.
@@ -258,6 +270,10 @@ pub struct Keys {
     /// whose branch it is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub branch: Option<String>,
+    /// The conversation, where a provider has them apart from what they are about: a thread of Slack, a session of Linear.
+    /// What is said in one that a run answers is a follow-up to that run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub thread: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -123,7 +123,16 @@ mod tests {
             text: None,
             installation: None,
             own: None,
-            keys: Keys { object: "github:acme/web#12".to_owned(), item: None, commit: None, branch: None },
+            keys: Keys {
+                object: "github:acme/web#12".to_owned(),
+                item: None,
+                commit: None,
+                branch: None,
+                thread: None,
+            },
+            place: None,
+            control: None,
+            message: None,
         }
     }
 

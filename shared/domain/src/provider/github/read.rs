@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::Used;
 use crate::limits;
 use crate::provider::member::Member;
-use crate::provider::{Actor, ActorKind, Association, Code, Keys, Right, Subject, SubjectKind};
+use crate::provider::{Actor, ActorKind, Association, Code, Keys, Place, Right, Subject, SubjectKind};
 use crate::repository::{GitRef, is_github_name};
 use crate::template::InvalidField;
 use crate::text;
@@ -365,6 +365,17 @@ pub(super) fn kept(text: &str) -> String {
     text[..text.floor_char_boundary(limits::EVENT_TEXT_BYTES)].replace('\0', "")
 }
 
+/// Discussions take no comments by the API that answers issues.
+pub(super) fn place(subject: &Subject) -> Option<Place> {
+    let repository = subject.repository.clone()?;
+    match (subject.kind, subject.number, &subject.head_sha) {
+        (SubjectKind::Discussion, ..) => None,
+        (_, Some(number), _) => Some(Place::GithubItem { repository, number }),
+        (_, None, Some(sha)) => Some(Place::GithubCommit { repository, sha: sha.clone() }),
+        (_, None, None) => None,
+    }
+}
+
 pub(super) fn keys(subject: &Subject, code: Code) -> Keys {
     let repository = subject.repository.as_deref().unwrap_or_default();
     let of = match code {
@@ -377,7 +388,7 @@ pub(super) fn keys(subject: &Subject, code: Code) -> Keys {
     let branch = of.zip(subject.head_branch.as_ref()).map(|(of, branch)| format!("{of}:{}", short(branch.as_str())));
     let tag = subject.tag.as_ref().map(|tag| format!("{repository}:refs/tags/{}", short(tag.as_str())));
     let object = item.as_ref().or(branch.as_ref()).or(tag.as_ref()).or(commit.as_ref());
-    Keys { object: format!("github:{}", object.map_or(repository, String::as_str)), item, commit, branch }
+    Keys { object: format!("github:{}", object.map_or(repository, String::as_str)), item, commit, branch, thread: None }
 }
 
 /// A name as part of a key, which must not get too long: of a long one the beginning and a hash, so that no two are one.
