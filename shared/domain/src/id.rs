@@ -33,6 +33,15 @@ pub struct AutomationId(String);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScheduleId(String);
 
+/// A webhook's id: `wh_` and 22 alphanumerics, so that its address is told from an automation's own. Whoever has it may try
+/// to deliver something, hence the 128 random bits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WebhookId(String);
+
+/// One event that came in, however often: a UUIDv7, so that ids sort by the time of the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId(Uuid);
+
 /// A secret's name, which is also the variable it arrives in: `[A-Za-z_][A-Za-z0-9_]*`, at most 128 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(String);
@@ -51,10 +60,9 @@ impl RunId {
         Self(Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid())
     }
 
-    /// When the run was accepted, in milliseconds since 1970: the first 48 bits of a UUIDv7.
+    /// When the run was accepted, in milliseconds since 1970.
     pub fn unix_ms(self) -> u64 {
-        let [a, b, c, d, e, f, ..] = *self.0.as_bytes();
-        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+        unix_ms(self.0)
     }
 
     /// When the run was accepted.
@@ -72,6 +80,29 @@ impl RunId {
     pub fn first_at(unix_ms: u64) -> Self {
         Self::new(unix_ms, [0; 10])
     }
+}
+
+impl DeliveryId {
+    /// The id of what came at `unix_ms`, made unique by 80 random bits.
+    pub fn new(unix_ms: u64, random: [u8; 10]) -> Self {
+        Self(Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid())
+    }
+
+    /// When it came first, in milliseconds since 1970.
+    pub fn unix_ms(self) -> u64 {
+        unix_ms(self.0)
+    }
+
+    /// The smallest id of that millisecond: a bound for range queries.
+    pub fn first_at(unix_ms: u64) -> Self {
+        Self::new(unix_ms, [0; 10])
+    }
+}
+
+/// The first 48 bits of a UUIDv7.
+fn unix_ms(id: Uuid) -> u64 {
+    let [a, b, c, d, e, f, ..] = *id.as_bytes();
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
 }
 
 impl ExecutionId {
@@ -103,6 +134,18 @@ impl AutomationId {
 impl ScheduleId {
     pub fn new(random: [u8; 16]) -> Self {
         Self(alphanumeric(random))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl WebhookId {
+    const PREFIX: &str = "wh_";
+
+    pub fn new(random: [u8; 16]) -> Self {
+        Self(format!("{}{}", Self::PREFIX, alphanumeric(random)))
     }
 
     pub fn as_str(&self) -> &str {
@@ -147,10 +190,14 @@ impl FromStr for RunId {
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         const EXPECTED: &str = "a run id (a UUID such as 019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f10)";
-        check(text, text.len() == 36, EXPECTED)?;
-        let uuid = Uuid::try_parse(text).map_err(|_| InvalidId { text: text.to_owned(), expected: EXPECTED })?;
-        Ok(Self(uuid))
+        uuid(text, EXPECTED).map(Self)
     }
+}
+
+/// One text per id: with dashes and nothing around it.
+fn uuid(text: &str, expected: &'static str) -> Result<Uuid, InvalidId> {
+    check(text, text.len() == 36, expected)?;
+    Uuid::try_parse(text).map_err(|_| InvalidId { text: text.to_owned(), expected })
 }
 
 impl FromStr for ExecutionId {
@@ -201,6 +248,24 @@ impl FromStr for ScheduleId {
     }
 }
 
+impl FromStr for WebhookId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let valid = text.strip_prefix(Self::PREFIX).is_some_and(is_alphanumeric);
+        check(text, valid, "a webhook id (wh_ and 22 letters and digits)").map(Self)
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        const EXPECTED: &str = "a delivery id (a UUID such as 019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f10)";
+        uuid(text, EXPECTED).map(Self)
+    }
+}
+
 impl FromStr for SecretName {
     type Err = InvalidId;
 
@@ -213,6 +278,12 @@ impl FromStr for SecretName {
 }
 
 impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for DeliveryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -252,8 +323,8 @@ macro_rules! display_inner {
     )+};
 }
 
-as_text!(RunId, ExecutionId, TeamId, EnvironmentId, AutomationId, ScheduleId, SecretName);
-display_inner!(TeamId, EnvironmentId, AutomationId, ScheduleId, SecretName);
+as_text!(RunId, ExecutionId, DeliveryId, TeamId, EnvironmentId, AutomationId, ScheduleId, WebhookId, SecretName);
+display_inner!(TeamId, EnvironmentId, AutomationId, ScheduleId, WebhookId, SecretName);
 
 #[cfg(test)]
 mod tests {
@@ -288,6 +359,11 @@ mod tests {
         check::<AutomationId>("0123456789abcdefABCDE-", false);
         check::<ScheduleId>("0123456789abcdefABCDEF", true);
         check::<ScheduleId>("nightly", false);
+        check::<WebhookId>("wh_0123456789abcdefABCDEF", true);
+        check::<WebhookId>("0123456789abcdefABCDEF", false);
+        check::<WebhookId>("wh_0123456789abcdefABCDE", false);
+        check::<DeliveryId>(RUN, true);
+        check::<DeliveryId>(&RUN.replace('-', ""), false);
         check::<SecretName>("NPM_TOKEN", true);
         check::<SecretName>("1PASSWORD", false);
         check::<SecretName>("A=B", false);

@@ -25,6 +25,46 @@ pub const IDEMPOTENCY_SECONDS: i64 = 7 * 24 * 3600;
 /// A webhook's body. Senders that follow the specification keep theirs under 20 KB; some send a whole document.
 pub const WEBHOOK_BYTES: usize = 1024 * 1024;
 
+/// Deliveries that one webhook takes in a minute if nothing else is said: more is a loop or an attack before it is work.
+pub const WEBHOOK_DELIVERIES_PER_MINUTE: u32 = 600;
+pub const WEBHOOK_DELIVERIES_MAX: u32 = 100_000;
+
+/// Deliveries in a minute that could not be believed and are still logged; what exceeds it is told to come back.
+pub const WEBHOOK_REJECTIONS_PER_MINUTE: u32 = 60;
+
+/// How long the log keeps a delivery. Its body expires with it.
+pub const DELIVERY_SECONDS: i64 = 30 * 24 * 3600;
+
+/// Automations that one event may start, and those that it did not start that its log names.
+pub const DELIVERY_RUNS: usize = 50;
+pub const DELIVERY_LEFT: usize = 20;
+
+/// Deliveries in one page of the log.
+pub const PAGE_DELIVERIES: usize = 200;
+pub const PAGE_DELIVERIES_DEFAULT: usize = 50;
+
+/// A delivery this old that still owes runs was left by whoever took it.
+pub const DELIVERY_LEFT_SECONDS: i64 = 60;
+
+/// Automations of one team: all that listen are read for each delivery.
+pub const AUTOMATIONS: usize = 1_000;
+
+/// Names of events in one trigger.
+pub const TRIGGER_EVENTS: usize = 50;
+
+/// Logins in a list of who may start runs.
+pub const ALLOWED_LOGINS: usize = 200;
+
+/// Accounts and apps that a webhook counts as our own.
+pub const OWN_ACCOUNTS: usize = 20;
+
+/// Runs in an hour that one automation starts for one object (an issue, a pull request, a branch, a thread) if nothing else is
+/// said. A loop between two bots makes thousands.
+pub const RUNS_PER_OBJECT: u32 = 20;
+
+/// Runs of an automation that fail in a row before it is paused.
+pub const AUTOMATION_FAILURES: usize = 5;
+
 /// How far a webhook's timestamp may be from now, either way: as in the specification's own libraries.
 pub const WEBHOOK_TOLERANCE_SECONDS: i64 = 5 * 60;
 

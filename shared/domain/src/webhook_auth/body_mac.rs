@@ -82,6 +82,20 @@ pub(super) const VERCEL: BodyMac = BodyMac {
     time: None,
 };
 
+/// `X-Hub-Signature: sha256=…`. The identifier is the same for each attempt, and not signed; the time is in the body, as is what
+/// happened.
+/// Source: developer.atlassian.com, Jira Cloud platform, "Webhooks", "Secure admin webhooks" and "Retry policy".
+pub(super) const JIRA: BodyMac = BodyMac {
+    header: "x-hub-signature",
+    hint: "give the webhook its secret at Jira as well",
+    prefix: "sha256=",
+    list: false,
+    digest: Digest::Sha256,
+    delivery: Some("x-atlassian-webhook-identifier"),
+    event: None,
+    time: None,
+};
+
 /// `Linear-Signature: …`. The time is in the body, see [`linear`].
 /// Source: linear.app/developers/webhooks, "Securing webhooks".
 pub(super) const LINEAR: BodyMac = BodyMac {

@@ -59,6 +59,15 @@ pub(super) const SLACK_HORIZON: Horizon =
 pub(super) const STANDARD_HORIZON: Horizon =
     Horizon { retried_seconds: 76 * HOUR, accepted_seconds: Some(limits::WEBHOOK_TOLERANCE_SECONDS) };
 
+/// Five times more, the last about an hour after the first; taken to be a day.
+/// Source: developer.atlassian.com, Jira Cloud platform, "Webhooks", "Retry policy".
+const JIRA: Horizon = Horizon { retried_seconds: DAY, accepted_seconds: None };
+
+/// It does not try again by itself, but a webhook that failed is tried with later events, and somebody may resend a request
+/// that is at most three days old.
+/// Source: docs.gitlab.com, "Webhooks", "View webhook request history".
+const GITLAB: Horizon = Horizon { retried_seconds: 3 * DAY, accepted_seconds: None };
+
 impl WebhookAuth {
     pub fn horizon(self) -> Horizon {
         match self {
@@ -71,6 +80,8 @@ impl WebhookAuth {
                 Scheme::Vercel => VERCEL,
                 Scheme::Linear => LINEAR_HORIZON,
                 Scheme::Slack => SLACK_HORIZON,
+                Scheme::Jira => JIRA,
+                Scheme::Gitlab => GITLAB,
                 Scheme::StandardWebhooks => STANDARD_HORIZON,
             },
         }

@@ -1,12 +1,12 @@
 //! How an incoming webhook is believed: by a token, or by a signature of one of the services that send them. Everything is
 //! verified over the bytes as they came, in constant time, before anybody looks into them.
 //!
-//! Whoever cannot sign learns nothing. The work is the same whether a signature is malformed, wrong or right, for one secret
-//! and for two, and for an address that nobody has, which is verified by its [`WebhookAuth::decoy`] and no secret. What is told
-//! beside "wrong" follows from the request and the scheme alone.
+//! Whoever cannot sign learns nothing but that an address is one, which nobody guesses. The work is the same whether a signature
+//! is malformed, wrong or right, for one secret and for two. What is told beside "wrong" follows from the request and the
+//! scheme alone.
 
 mod body_mac;
-mod delivery;
+mod dedupe;
 mod header;
 mod horizon;
 mod mac;
@@ -21,10 +21,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-pub use self::delivery::{DELIVERY, DeliveryHeader, DeliveryId, InvalidDelivery, InvalidHeader};
+pub use self::dedupe::{DELIVERY, DedupeId, DeliveryHeader, InvalidDedupe, InvalidHeader};
 pub use self::header::Header;
 pub use self::horizon::Horizon;
 pub use self::secret::{InvalidWebhookSecret, WebhookSecret};
@@ -53,6 +52,10 @@ pub enum Scheme {
     Vercel,
     Linear,
     Slack,
+    /// Jira Cloud, whose webhooks have a secret.
+    Jira,
+    /// No signature but the secret itself, in a header of its own.
+    Gitlab,
     /// Also with the headers of Svix, see [`crate::standard_webhooks`].
     StandardWebhooks,
 }
@@ -103,7 +106,7 @@ pub enum Unverified {
 
 impl WebhookAuth {
     /// All there are.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Token,
         Self::UrlToken,
         Self::Signature { scheme: Scheme::Github },
@@ -113,6 +116,8 @@ impl WebhookAuth {
         Self::Signature { scheme: Scheme::Vercel },
         Self::Signature { scheme: Scheme::Linear },
         Self::Signature { scheme: Scheme::Slack },
+        Self::Signature { scheme: Scheme::Jira },
+        Self::Signature { scheme: Scheme::Gitlab },
         Self::Signature { scheme: Scheme::StandardWebhooks },
     ];
 
@@ -132,19 +137,13 @@ impl WebhookAuth {
             Self::Signature { scheme: Scheme::Sentry } => body_mac::SENTRY.verify(header, body, secrets),
             Self::Signature { scheme: Scheme::Pagerduty } => body_mac::PAGERDUTY.verify(header, body, secrets),
             Self::Signature { scheme: Scheme::Vercel } => body_mac::VERCEL.verify(header, body, secrets),
+            Self::Signature { scheme: Scheme::Jira } => body_mac::JIRA.verify(header, body, secrets),
+            Self::Signature { scheme: Scheme::Gitlab } => token::gitlab(header, secrets),
             Self::Signature { scheme: Scheme::Linear } => body_mac::linear(header, body, secrets, now),
             Self::Signature { scheme: Scheme::Stripe } => timed::stripe(header).verify(body, secrets, now),
             Self::Signature { scheme: Scheme::Slack } => timed::slack(header).verify(body, secrets, now),
             Self::Signature { scheme: Scheme::StandardWebhooks } => timed::standard(header).verify(body, secrets, now),
         }
-    }
-
-    /// What an address that nobody has is verified by: always the same for the address, and nothing follows from it, so that
-    /// neither an answer nor its time tells such an address from one that somebody has.
-    pub fn decoy(key: &SecretString, address: &str) -> Self {
-        let drawn = crate::token::hmac(key, format!("ozma webhook decoy v1\n{address}").as_bytes());
-        let drawn = u16::from_be_bytes([drawn[0], drawn[1]]);
-        Self::ALL[usize::from(drawn) % Self::ALL.len()]
     }
 }
 
@@ -158,13 +157,15 @@ impl fmt::Display for Scheme {
             Self::Vercel => "vercel",
             Self::Linear => "linear",
             Self::Slack => "slack",
+            Self::Jira => "jira",
+            Self::Gitlab => "gitlab",
             Self::StandardWebhooks => "standard_webhooks",
         })
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is not github, stripe, sentry, pagerduty, vercel, linear, slack or standard_webhooks")]
+#[error("\"{0}\" is not github, stripe, sentry, pagerduty, vercel, linear, slack, jira, gitlab or standard_webhooks")]
 pub struct UnknownScheme(String);
 
 impl FromStr for Scheme {

@@ -64,7 +64,7 @@ impl WebhookAuth {
         match self {
             Self::Token | Self::UrlToken => Some(WebhookSecret(Form::Token(token))),
             // With prefix and checksum as well: scanners find it wherever it leaks.
-            Self::Signature { scheme: Scheme::Github } => {
+            Self::Signature { scheme: Scheme::Github | Scheme::Gitlab | Scheme::Jira } => {
                 Some(WebhookSecret(Form::Text(SecretString::from(token.expose()))))
             }
             Self::Signature { scheme: Scheme::StandardWebhooks } => Some(SigningSecret::new(random).into()),
@@ -87,6 +87,15 @@ impl WebhookSecret {
 
     pub(super) fn token(&self) -> Option<&str> {
         if let Form::Token(token) = &self.0 { Some(token.expose()) } else { None }
+    }
+
+    /// A secret that is sent as it is.
+    pub(super) fn said(&self) -> Option<&str> {
+        match &self.0 {
+            Form::Token(token) => Some(token.expose()),
+            Form::Text(text) => Some(text.expose_secret()),
+            Form::Signing(_) => None,
+        }
     }
 
     /// The key of a scheme whose secret is a text.
@@ -160,7 +169,7 @@ mod tests {
             assert_ne!(auth.new_secret([8; 32]).unwrap().expose(), secret.expose());
             Some(secret.expose()[..4].to_owned())
         });
-        assert_eq!(makers.collect::<Vec<_>>(), ["ozw_", "ozw_", "ozw_", "whse"]);
+        assert_eq!(makers.collect::<Vec<_>>(), ["ozw_", "ozw_", "ozw_", "ozw_", "ozw_", "whse"]);
     }
 
     #[test]

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 
 use crate::standard_webhooks::{ID, SIGNATURE, TIMESTAMP};
 
-use super::body_mac::{BodyMac, GITHUB, LINEAR, PAGERDUTY, SENTRY, VERCEL};
+use super::body_mac::{BodyMac, GITHUB, JIRA, LINEAR, PAGERDUTY, SENTRY, VERCEL};
 use super::mac::Digest;
 use super::timed::{SLACK, SLACK_TIME, STRIPE};
-use super::token::AUTHORIZATION;
+use super::token::{AUTHORIZATION, GITLAB, GITLAB_DELIVERY};
 use super::{Scheme, WebhookAuth, WebhookSecret};
 
 impl WebhookAuth {
@@ -37,6 +37,10 @@ impl WebhookAuth {
             Self::Signature { scheme: Scheme::Pagerduty } => over_body(&PAGERDUTY),
             Self::Signature { scheme: Scheme::Vercel } => over_body(&VERCEL),
             Self::Signature { scheme: Scheme::Linear } => over_body(&LINEAR),
+            Self::Signature { scheme: Scheme::Jira } => over_body(&JIRA),
+            Self::Signature { scheme: Scheme::Gitlab } => {
+                Some(vec![(GITLAB, secret.said()?.to_owned()), (GITLAB_DELIVERY, delivery.to_owned())])
+            }
             Self::Signature { scheme: Scheme::Stripe } => {
                 let mac = sha256(secret.text_key()?, &format!("{at}."));
                 Some(vec![(STRIPE, format!("t={at},v1={}", hex::encode(mac)))])

@@ -10,8 +10,8 @@ fn flip(bytes: &mut [u8], bit: usize) {
 }
 
 /// Headers beside the body that are not signed.
-const UNSIGNED: [&str; 5] =
-    ["x-github-delivery", "request-id", "sentry-hook-timestamp", "x-webhook-id", "linear-delivery"];
+const UNSIGNED: [&str; 7] =
+    ["x-github-delivery", "request-id", "sentry-hook-timestamp", "x-webhook-id", "linear-delivery", "x-atlassian-webhook-identifier", "idempotency-key"];
 
 fn an_auth() -> impl Strategy<Value = WebhookAuth> {
     prop::sample::select(WebhookAuth::ALL.to_vec())
@@ -49,7 +49,7 @@ proptest! {
         let mut sent = Sent { path_token: Some(sent.secret.clone()), ..sent }.signed(body.as_bytes());
         prop_assert!(sent.verify().is_ok());
 
-        let tokens = matches!(auth, WebhookAuth::Token | WebhookAuth::UrlToken);
+        let tokens = is_token(auth);
         match part {
             // One of another secret.
             0 => {
@@ -90,7 +90,7 @@ proptest! {
         prop_assert!(!err.to_string().contains(&sent.secret));
         // Who has no secret, and an address that nobody has, are told the same.
         prop_assert_eq!(sent.verify_with(&[]), Err(err));
-        let _ = sent.attempt().delivery_id(Some(&"linear-event".parse().unwrap()), &Believed::default());
+        let _ = sent.attempt().dedupe_id(Some(&"linear-event".parse().unwrap()), &Believed::default());
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct DeliveryHeader(String);
 
 /// Two requests with the same id to the same webhook are one delivery. As a text, no id that is given is one of a body.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum DeliveryId {
+pub enum DedupeId {
     /// What a header says.
     Given(String),
     /// SHA-256 of the body, in hexadecimal.
@@ -29,7 +29,7 @@ pub enum DeliveryId {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidDelivery {
+pub enum InvalidDedupe {
     #[error("{0}: 1 to {max} visible ASCII characters", max = limits::DELIVERY_ID_BYTES)]
     Id(String),
     #[error("{0}: comes more than once; send it once")]
@@ -49,16 +49,16 @@ impl<'a, H: Fn(&str) -> Header<'a>> Attempt<'a, H> {
     ///
     /// `believed.delivery_id` is the service's. Where it is in the body, as Stripe's and Slack's, the caller reads it there
     /// and sets it first.
-    pub fn delivery_id(
+    pub fn dedupe_id(
         &self,
         named: Option<&DeliveryHeader>,
         believed: &Believed,
-    ) -> Result<DeliveryId, InvalidDelivery> {
+    ) -> Result<DedupeId, InvalidDedupe> {
         let given = |header: &str| match (self.header)(header) {
             Header::Missing => Ok(None),
-            Header::Once(id) if is_id(id) => Ok(Some(DeliveryId::Given(id.to_owned()))),
-            Header::Once(_) | Header::Unreadable => Err(InvalidDelivery::Id(header.to_owned())),
-            Header::Repeated => Err(InvalidDelivery::Repeated(header.to_owned())),
+            Header::Once(id) if is_id(id) => Ok(Some(DedupeId::Given(id.to_owned()))),
+            Header::Once(_) | Header::Unreadable => Err(InvalidDedupe::Id(header.to_owned())),
+            Header::Repeated => Err(InvalidDedupe::Repeated(header.to_owned())),
         };
         if let Some(DeliveryHeader(header)) = named
             && let Some(id) = given(header)?
@@ -66,13 +66,13 @@ impl<'a, H: Fn(&str) -> Header<'a>> Attempt<'a, H> {
             return Ok(id);
         }
         if let Some(id) = &believed.delivery_id {
-            return Ok(DeliveryId::Given(id.clone()));
+            return Ok(DedupeId::Given(id.clone()));
         }
-        Ok(given(DELIVERY)?.unwrap_or_else(|| DeliveryId::of(self.body)))
+        Ok(given(DELIVERY)?.unwrap_or_else(|| DedupeId::of(self.body)))
     }
 }
 
-impl DeliveryId {
+impl DedupeId {
     fn of(body: &[u8]) -> Self {
         Self::Body(hex::encode(Sha256::digest(body)))
     }
@@ -82,23 +82,26 @@ impl WebhookAuth {
     /// By what else a delivery is to be known, for as long as by its id: a header that is not signed can be changed by
     /// somebody who saw the delivery, and it would be a new one.
     ///
-    /// Linear, PagerDuty and Vercel say in the body which delivery it is, so that two of them are never the same bytes. Sentry
+    /// Linear, PagerDuty, Jira and Vercel say in the body which delivery it is, so that two of them are never the same bytes. Sentry
     /// says it nowhere, and what it sends again has another id in its header. There is none where a signature ends with its
-    /// time or has the id under it, where anybody with the token can send anything, and for GitHub: two dispatches with the
+    /// time or has the id under it, where anybody with the token can send anything, as with GitLab, and for GitHub: two dispatches with the
     /// same inputs may be the same bytes.
-    pub fn replay_guard(self, body: &[u8]) -> Option<DeliveryId> {
+    pub fn replay_guard(self, body: &[u8]) -> Option<DedupeId> {
         match self {
-            Self::Signature { scheme: Scheme::Linear | Scheme::Pagerduty | Scheme::Vercel | Scheme::Sentry } => {
-                Some(DeliveryId::of(body))
+            Self::Signature {
+                scheme: Scheme::Linear | Scheme::Pagerduty | Scheme::Vercel | Scheme::Sentry | Scheme::Jira,
+            } => Some(DedupeId::of(body)),
+            Self::Signature {
+                scheme:
+                    Scheme::Github | Scheme::Gitlab | Scheme::Stripe | Scheme::Slack | Scheme::StandardWebhooks,
             }
-            Self::Signature { scheme: Scheme::Github | Scheme::Stripe | Scheme::Slack | Scheme::StandardWebhooks }
             | Self::Token
             | Self::UrlToken => None,
         }
     }
 }
 
-impl fmt::Display for DeliveryId {
+impl fmt::Display for DedupeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Given(id) => write!(f, "id:{id}"),
@@ -161,7 +164,7 @@ mod tests {
         let attempt = Attempt { header, path_token: None, body: b"Hello" };
         let believed = Believed { delivery_id: service.map(str::to_owned), ..Believed::default() };
         let named: Option<DeliveryHeader> = named.map(|name| name.parse().unwrap());
-        let told = attempt.delivery_id(named.as_ref(), &believed);
+        let told = attempt.dedupe_id(named.as_ref(), &believed);
         assert_eq!(told.map_or_else(|err| err.to_string(), |id| id.to_string()), expected);
     }
 
@@ -209,7 +212,7 @@ mod tests {
     fn an_unsigned_id_is_guarded_by_the_body() {
         let guarded = WebhookAuth::ALL.into_iter().filter(|auth| auth.replay_guard(b"Hello").is_some());
         let guarded: Vec<_> = guarded.map(|auth| serde_json::to_value(auth).unwrap()["scheme"].clone()).collect();
-        assert_eq!(guarded, ["sentry", "pagerduty", "vercel", "linear"]);
+        assert_eq!(guarded, ["sentry", "pagerduty", "vercel", "linear", "jira"]);
         let guard = WebhookAuth::Signature { scheme: Scheme::Linear }.replay_guard(b"Hello");
         assert_eq!(guard.unwrap().to_string(), HELLO);
     }
