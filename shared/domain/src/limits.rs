@@ -313,5 +313,8 @@ pub const EVENT_KEY_NAME_BYTES: usize = 80;
 /// A login. GitHub takes 39 characters, and more for the bot of an app.
 pub const LOGIN_BYTES: usize = 100;
 
+/// An address for mail: what SMTP takes in a path (RFC 5321), without its brackets.
+pub const EMAIL_BYTES: usize = 254;
+
 /// An address that is kept to be shown: what browsers take at the least.
 pub const URL_BYTES: usize = 2_048;

@@ -13,9 +13,12 @@ use crate::id::RunId;
 use crate::repository::GitRef;
 use crate::template::InvalidField;
 
+#[cfg(test)]
+mod broken;
 mod github;
 mod member;
 mod mention;
+mod payload;
 mod place;
 mod start;
 
@@ -146,6 +149,9 @@ pub struct Actor {
     /// Where the payload says it, which it does of authors alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub association: Option<Association>,
+    /// As the provider tells it: who it is elsewhere, not what they may do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
 }
 
 impl Actor {
