@@ -307,6 +307,9 @@ pub const EVENT_ITEMS: usize = 100;
 /// A repository's full name. GitHub takes 39 for the owner and 100 for the name.
 pub const REPOSITORY_NAME_BYTES: usize = 150;
 
+/// The path of a project on GitLab with the groups that it is in, which takes no longer ones.
+pub const GITLAB_PATH_BYTES: usize = 255;
+
 /// A branch or tag in a key that is made from an event: with the repository and a prefix it fits [`CONCURRENCY_KEY_BYTES`].
 pub const EVENT_KEY_NAME_BYTES: usize = 80;
 

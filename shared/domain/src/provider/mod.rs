@@ -16,6 +16,7 @@ use crate::template::InvalidField;
 #[cfg(test)]
 mod broken;
 mod github;
+mod gitlab;
 mod member;
 mod mention;
 mod payload;
@@ -30,6 +31,7 @@ pub use start::{Allow, Refused, Start, may_start};
 #[serde(rename_all = "snake_case")]
 pub enum Provider {
     Github,
+    Gitlab,
 }
 
 /// One event, as all providers' events are told.
@@ -58,7 +60,7 @@ pub struct Occurrence {
     /// Who did it.
     pub actor: Actor,
     /// Who wrote the text, or the subject if there is no text: often the actor, though not where somebody labels another's
-    /// issue. Absent where the account is gone, and where there is nothing written.
+    /// issue. Absent where the account is gone, where there is nothing written, and where the payload has an id alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub author: Option<Actor>,
     pub cause: Cause,
@@ -215,6 +217,7 @@ pub enum Cause {
     /// The actor did something.
     Act,
     /// Checks, workflows or deployments went on or ended: the actor may be whoever made them run, or the service that does.
+    /// And what names nobody, as GitLab's releases do.
     Checks,
 }
 
@@ -294,12 +297,14 @@ pub enum Decoded {
 }
 
 impl Provider {
-    /// What a payload means. `event` is the kind that the provider gives beside it: GitHub's header `X-GitHub-Event`.
+    /// What a payload means. `event` is the kind that the provider gives beside it: GitHub's header `X-GitHub-Event`, GitLab's
+    /// `X-Gitlab-Event`; Jira gives none.
     /// Fails if the payload of an event that is used lacks what it must have, or has it of the wrong kind; the field is the
     /// path of that member.
     pub fn decode(self, event: &str, payload: &Value, own: &Own) -> Result<Decoded, InvalidField> {
         match self {
             Self::Github => github::decode(event, payload, own),
+            Self::Gitlab => gitlab::decode(event, payload, own),
         }
     }
 
@@ -307,6 +312,7 @@ impl Provider {
     pub fn events(self) -> Vec<&'static str> {
         match self {
             Self::Github => github::events(),
+            Self::Gitlab => gitlab::events(),
         }
     }
 }
@@ -347,6 +353,7 @@ impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Github => "github",
+            Self::Gitlab => "gitlab",
         })
     }
 }

@@ -86,6 +86,16 @@ pub(super) fn login<'a>(member: &Member<'a>) -> Result<Option<&'a str>> {
     if is_login { Ok(Some(name)) } else { Err(member.invalid("not a login")) }
 }
 
+/// An address for mail, if it is one. Some providers write why they do not tell it, which is not worth refusing the event.
+pub(super) fn email(member: &Member<'_>) -> Result<Option<String>> {
+    let is_address = |text: &&str| {
+        text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+            && text.len() <= limits::EMAIL_BYTES
+            && !text.contains(|c: char| c.is_whitespace() || c.is_control() || "<>".contains(c))
+    };
+    Ok(member.text()?.filter(is_address).map(str::to_owned))
+}
+
 /// SHA-1, or SHA-256 as git has it too.
 pub(super) fn sha(member: &Member<'_>) -> Result<Option<String>> {
     let Some(sha) = member.text()? else { return Ok(None) };
