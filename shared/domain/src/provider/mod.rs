@@ -17,6 +17,7 @@ use crate::template::InvalidField;
 mod broken;
 mod github;
 mod gitlab;
+mod jira;
 mod member;
 mod mention;
 mod payload;
@@ -32,6 +33,7 @@ pub use start::{Allow, Refused, Start, may_start};
 pub enum Provider {
     Github,
     Gitlab,
+    Jira,
 }
 
 /// One event, as all providers' events are told.
@@ -246,7 +248,7 @@ pub enum Code {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Own {
-    /// Of the accounts that agents act as, such as `ozma[bot]`.
+    /// Of the accounts that agents act as, such as `ozma[bot]`; where a provider knows people by their id, the id.
     pub logins: Vec<String>,
     /// Ids of our apps: what is done through one of them is ours, whoever's token it is done with.
     pub app_ids: Vec<u64>,
@@ -305,6 +307,7 @@ impl Provider {
         match self {
             Self::Github => github::decode(event, payload, own),
             Self::Gitlab => gitlab::decode(event, payload, own),
+            Self::Jira => jira::decode(payload, own),
         }
     }
 
@@ -313,6 +316,7 @@ impl Provider {
         match self {
             Self::Github => github::events(),
             Self::Gitlab => gitlab::events(),
+            Self::Jira => jira::events(),
         }
     }
 }
@@ -354,6 +358,7 @@ impl fmt::Display for Provider {
         f.write_str(match self {
             Self::Github => "github",
             Self::Gitlab => "gitlab",
+            Self::Jira => "jira",
         })
     }
 }
