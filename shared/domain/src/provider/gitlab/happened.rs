@@ -105,8 +105,7 @@ fn item<'a>(root: &Member<'a>, attributes: &Member<'a>) -> Result<Happened<'a>> 
         acts.push(action);
     }
     let detail = labeled.or(labels.removed("title")?).or(assigned).or(reviewing);
-    let before = if is_opened { None } else { description.at("previous")?.text()? };
-    let wrote = is_opened || description.is_there();
+    let (before, wrote) = (description.at("previous")?.text()?, is_opened || description.is_there());
     Ok(Happened { acts, detail, wrote, before, ..Happened::of(action) })
 }
 

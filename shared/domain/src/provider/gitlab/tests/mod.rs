@@ -119,6 +119,38 @@ fn check(name: &str, changes: Value, expected: &str) {
 }
 
 #[test]
+fn a_push_is_told_by_its_last_commit() {
+    let head = "da1560886d4f094c3e6c9ef40349f7d38b5d27d7";
+    let told = |name: &str, changes: Value| {
+        let Occurrence { subject, text, .. } = changed(name, changes);
+        (subject.head_sha, subject.title, text, subject.url)
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let url = format!("http://example.com/mike/diaspora/commit/{head}");
+    assert_eq!(told("push", json!({})), (some(head), some("fixed readme"), some("fixed readme\n"), Some(url)));
+    // Of what is not there nothing is told.
+    let other = json!([{"id": "a".repeat(40), "message": "Another", "url": "https://acme.example"}]);
+    assert_eq!(told("push", json!({"/commits": other})), (some(head), None, None, None));
+    assert_eq!(told("push", json!({"/commits": []})), (some(head), None, None, None));
+    // An annotated tag is an object of its own, with a message.
+    let tagged = json!({"/after": "b".repeat(40), "/message": "Release 1\n\nWith fixes."});
+    let commit = "82b3d5ae55f7080f1e6022629cdb57bfae7cccc7";
+    assert_eq!(told("tag_push", tagged), (some(commit), some("Release 1"), some("Release 1\n\nWith fixes."), None));
+    let bare = json!({"/after": "b".repeat(40), "/checkout_sha": null});
+    assert_eq!(told("tag_push", bare).0, Some("b".repeat(40)));
+}
+
+#[test]
+fn a_merge_request_says_if_it_is_a_draft() {
+    let draft =
+        |member: &str| changed("merge_request-open", json!({(format!("/object_attributes/{member}")): true})).draft;
+    assert!(draft("draft") && draft("work_in_progress") && !draft("first_contribution"));
+    // Its branch may be gone.
+    let gone = changed("merge_request-open", json!({"/object_attributes/last_commit": null}));
+    assert_eq!((gone.subject.head_sha, gone.keys.commit), (None, None));
+}
+
+#[test]
 fn texts_and_names_are_kept_short() {
     let long = json!({"/object_attributes/note": "ä\0".repeat(70_000), "/issue/title": "x\n".repeat(1_000)});
     let occurrence = changed("note-Issue", long);
@@ -149,6 +181,7 @@ fn what_is_missing_or_wrong_is_named() {
     assert_eq!(refused("issue-open", "/user/id", json!("1")), "user.id: not a whole number from 0");
     assert_eq!(refused("issue-open", "/object_kind", json!(1)), "object_kind: not a text");
     assert_eq!(refused("issue-open", "/project/id", Value::Null), missing("project.id"));
+    assert_eq!(refused("issue-open", "/labels", json!({})), "labels: not a list");
     assert_eq!(refused("note-Issue", "/issue", Value::Null), missing("issue.iid"));
     assert_eq!(refused("push", "/user_username", Value::Null), missing("user_username"));
     assert_eq!(refused("push", "/user_username", json!("a b")), "user_username: not a login");

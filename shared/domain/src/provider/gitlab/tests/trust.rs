@@ -97,6 +97,11 @@ fn pipelines_show_a_right_only_over_code_of_the_project() {
     }
     let chat = json!({"/object_attributes/source": "chat"});
     run(chat, &format!("Repository - | {of}!1"));
+    // Of a merge request that is offered to another project the number is one there.
+    run(json!({"/merge_request/target_project_id": 9}), &format!("Repository Write | {of}:test"));
+    let hidden = json!({"/merge_request": null, "/object_attributes/source": "push",
+        "/object_attributes/ref": "refs/merge-requests/1/head"});
+    run(hidden, &format!("Repository Write | {of}@{sha}"));
     let tag = json!({"/merge_request": null, "/object_attributes/source": "push", "/object_attributes/tag": true});
     run(tag, &format!("Repository Write | {of}:refs/tags/master"));
     for status in ["success", "failed", "canceled", "skipped"] {
@@ -156,6 +161,8 @@ fn answers_go_where_everybody_sees_them_who_saw_the_question() {
         Some(Place::GitlabItem { project, kind, iid, discussion: discussion.map(str::to_owned) })
     };
     assert_eq!(place("issue-open", json!({})), item(1, GitlabKind::Issue, 23, None));
+    // Some versions tell the project's number beside it.
+    assert_eq!(place("note-Issue", json!({"/project/id": null})), item(5, GitlabKind::Issue, 17, None));
     assert_eq!(place("merge_request-open", json!({})), item(1, GitlabKind::MergeRequest, 1, None));
     assert_eq!(place("pipeline-success", json!({})), item(1, GitlabKind::MergeRequest, 1, None));
     for name in ["note-Commit", "push", "release-create"] {
