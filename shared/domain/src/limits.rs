@@ -347,11 +347,26 @@ pub const EVENT_ITEMS: usize = 100;
 /// A repository's full name. GitHub takes 39 for the owner and 100 for the name.
 pub const REPOSITORY_NAME_BYTES: usize = 150;
 
+/// The path of a project on GitLab with the groups that it is in, which takes no longer ones.
+pub const GITLAB_PATH_BYTES: usize = 255;
+
+/// The key of an issue in Jira. Jira Cloud takes 10 characters for the project.
+pub const JIRA_KEY_BYTES: usize = 100;
+
+/// How deep a document may nest before what is within is left away. JSON of 128 levels is as deep as a payload gets.
+pub const DOCUMENT_DEPTH: usize = 40;
+
+/// A document as text. Jira takes 32,767 characters for a text, of four bytes at the most.
+pub const DOCUMENT_BYTES: usize = 128 * 1024;
+
 /// A branch or tag in a key that is made from an event: with the repository and a prefix it fits [`CONCURRENCY_KEY_BYTES`].
 pub const EVENT_KEY_NAME_BYTES: usize = 80;
 
 /// A login. GitHub takes 39 characters, and more for the bot of an app.
 pub const LOGIN_BYTES: usize = 100;
+
+/// An address for mail: what SMTP takes in a path (RFC 5321), without its brackets.
+pub const EMAIL_BYTES: usize = 254;
 
 /// An address that is kept to be shown: what browsers take at the least.
 pub const URL_BYTES: usize = 2_048;

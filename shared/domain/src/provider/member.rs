@@ -41,6 +41,11 @@ impl<'a> Member<'a> {
         self.is_there().then_some(self)
     }
 
+    /// All of it, whatever it is, for what has a form of its own.
+    pub(super) fn value(&self) -> Option<&'a Value> {
+        self.value
+    }
+
     pub(super) fn text(&self) -> Result<Option<&'a str>, InvalidField> {
         self.read(Value::as_str, "not a text")
     }

@@ -13,9 +13,14 @@ use crate::id::RunId;
 use crate::repository::GitRef;
 use crate::template::InvalidField;
 
+#[cfg(test)]
+mod broken;
 mod github;
+mod gitlab;
+mod jira;
 mod member;
 mod mention;
+mod payload;
 mod place;
 mod start;
 
@@ -27,6 +32,8 @@ pub use start::{Allow, Refused, Start, may_start};
 #[serde(rename_all = "snake_case")]
 pub enum Provider {
     Github,
+    Gitlab,
+    Jira,
 }
 
 /// One event, as all providers' events are told.
@@ -55,7 +62,7 @@ pub struct Occurrence {
     /// Who did it.
     pub actor: Actor,
     /// Who wrote the text, or the subject if there is no text: often the actor, though not where somebody labels another's
-    /// issue. Absent where the account is gone, and where there is nothing written.
+    /// issue. Absent where the account is gone, where there is nothing written, and where the payload has an id alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub author: Option<Actor>,
     pub cause: Cause,
@@ -146,6 +153,9 @@ pub struct Actor {
     /// Where the payload says it, which it does of authors alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub association: Option<Association>,
+    /// As the provider tells it: who it is elsewhere, not what they may do.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub email: Option<String>,
 }
 
 impl Actor {
@@ -209,6 +219,7 @@ pub enum Cause {
     /// The actor did something.
     Act,
     /// Checks, workflows or deployments went on or ended: the actor may be whoever made them run, or the service that does.
+    /// And what names nobody, as GitLab's releases do.
     Checks,
 }
 
@@ -237,7 +248,7 @@ pub enum Code {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Own {
-    /// Of the accounts that agents act as, such as `ozma[bot]`.
+    /// Of the accounts that agents act as, such as `ozma[bot]`; where a provider knows people by their id, the id.
     pub logins: Vec<String>,
     /// Ids of our apps: what is done through one of them is ours, whoever's token it is done with.
     pub app_ids: Vec<u64>,
@@ -288,12 +299,15 @@ pub enum Decoded {
 }
 
 impl Provider {
-    /// What a payload means. `event` is the kind that the provider gives beside it: GitHub's header `X-GitHub-Event`.
+    /// What a payload means. `event` is the kind that the provider gives beside it: GitHub's header `X-GitHub-Event`, GitLab's
+    /// `X-Gitlab-Event`; Jira gives none.
     /// Fails if the payload of an event that is used lacks what it must have, or has it of the wrong kind; the field is the
     /// path of that member.
     pub fn decode(self, event: &str, payload: &Value, own: &Own) -> Result<Decoded, InvalidField> {
         match self {
             Self::Github => github::decode(event, payload, own),
+            Self::Gitlab => gitlab::decode(event, payload, own),
+            Self::Jira => jira::decode(payload, own),
         }
     }
 
@@ -301,6 +315,8 @@ impl Provider {
     pub fn events(self) -> Vec<&'static str> {
         match self {
             Self::Github => github::events(),
+            Self::Gitlab => gitlab::events(),
+            Self::Jira => jira::events(),
         }
     }
 }
@@ -341,6 +357,8 @@ impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Github => "github",
+            Self::Gitlab => "gitlab",
+            Self::Jira => "jira",
         })
     }
 }

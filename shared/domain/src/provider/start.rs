@@ -92,18 +92,7 @@ mod tests {
 
     /// A comment on an issue by somebody who is nothing to the repository.
     fn occurrence() -> Occurrence {
-        let subject = Subject {
-            kind: SubjectKind::Issue,
-            repository: Some("acme/web".to_owned()),
-            number: Some(12),
-            head_sha: None,
-            head_branch: None,
-            head_repository: None,
-            base_branch: None,
-            tag: None,
-            url: None,
-            title: None,
-        };
+        let subject = Subject { number: Some(12), ..Subject::of(SubjectKind::Issue, Some("acme/web")) };
         Occurrence {
             provider: Provider::Github,
             names: vec!["issue_comment.created".to_owned()],
@@ -114,6 +103,7 @@ mod tests {
                 id: "1".to_owned(),
                 kind: ActorKind::User,
                 association: Some(Association::None),
+                email: None,
             },
             author: None,
             cause: Cause::Act,

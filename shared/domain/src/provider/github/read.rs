@@ -1,14 +1,12 @@
 //! What each kind of GitHub's payloads says of its subject, its author and the code.
 
-use sha2::{Digest, Sha256};
-
 use super::Used;
 use crate::limits;
 use crate::provider::member::Member;
-use crate::provider::{Actor, ActorKind, Association, Code, Keys, Place, Right, Subject, SubjectKind};
-use crate::repository::{GitRef, is_github_name};
+use crate::provider::payload::{branch, is_no_commit, line, login, pushed, said, sha, url};
+use crate::provider::{Actor, ActorKind, Association, Code, Place, Right, Subject, SubjectKind};
+use crate::repository::is_github_name;
 use crate::template::InvalidField;
-use crate::text;
 
 type Result<T> = std::result::Result<T, InvalidField>;
 
@@ -59,18 +57,7 @@ impl<'a> Repository<'a> {
     }
 
     fn subject(&self, kind: SubjectKind) -> Subject {
-        Subject {
-            kind,
-            repository: Some(self.name.to_owned()),
-            number: None,
-            head_sha: None,
-            head_branch: None,
-            head_repository: None,
-            base_branch: None,
-            tag: None,
-            url: None,
-            title: None,
-        }
+        Subject::of(kind, Some(self.name))
     }
 }
 
@@ -169,7 +156,7 @@ fn commit_comment<'a>(comment: &Member<'a>, repository: &Repository<'_>) -> Resu
 
 /// Takes the text from what has one, with its author.
 fn write<'a>(read: &mut Read<'a>, written: &Member<'a>) -> Result<()> {
-    read.text = written.at("body")?.text()?.filter(|text| !text.trim().is_empty());
+    read.text = said(&written.at("body")?)?;
     read.app = written.at("performed_via_github_app")?.at("id")?.number()?;
     let association = written.at("author_association")?.text()?.map(Association::read);
     read.author = actor(&written.at("user")?)?.map(|author| Actor { association, ..author });
@@ -177,31 +164,18 @@ fn write<'a>(read: &mut Read<'a>, written: &Member<'a>) -> Result<()> {
 }
 
 fn push<'a>(root: &Member<'a>, repository: &Repository<'_>) -> Result<Read<'a>> {
-    let (pushed, after, commit) = (root.at("ref")?, root.at("after")?, root.at("head_commit")?);
-    let name = pushed.required(pushed.text()?)?;
-    let (kind, name) = match (name.strip_prefix("refs/heads/"), name.strip_prefix("refs/tags/")) {
-        (Some(branch), _) => (SubjectKind::Branch, branch),
-        (_, Some(tag)) => (SubjectKind::Tag, tag),
-        _ => return Err(pushed.invalid("neither refs/heads/… nor refs/tags/…")),
-    };
-    let mut read = Read::of(repository.subject(kind), Code::Repository);
-    let name: GitRef = name.parse().map_err(|_| pushed.invalid("not the name of a branch or tag"))?;
-    if kind == SubjectKind::Branch {
-        read.subject.head_branch = Some(name);
-    } else {
-        read.subject.tag = Some(name);
-    }
+    let (after, commit) = (root.at("after")?, root.at("head_commit")?);
+    let mut read = Read::of(pushed(&root.at("ref")?, repository.name)?, Code::Repository);
     read.subject.head_sha = Some(after.required(sha(&after)?)?);
     read.subject.url = url(&root.at("compare")?)?;
-    read.text = commit.at("message")?.text()?.filter(|text| !text.trim().is_empty());
+    read.text = said(&commit.at("message")?)?;
     read.subject.title = read.text.and_then(|text| text.trim().lines().next()).map(line);
     Ok(read)
 }
 
 /// Whether a push leaves nothing behind.
 pub(super) fn deletes(root: &Member<'_>) -> Result<bool> {
-    let is_nothing = |sha: &str| !sha.is_empty() && sha.bytes().all(|digit| digit == b'0');
-    Ok(root.at("deleted")?.flag()? || root.at("after")?.text()?.is_some_and(is_nothing))
+    Ok(root.at("deleted")?.flag()? || is_no_commit(&root.at("after")?)?)
 }
 
 /// A check suite, or a check run and the suite that it is in. Neither says from which repository the branch is, and forks
@@ -315,7 +289,7 @@ fn release<'a>(release: &Member<'a>, repository: &Repository<'_>) -> Result<Read
     let mut read = Read::of(repository.subject(SubjectKind::Release), Code::Repository);
     let tag = release.at("tag_name")?;
     let name = tag.required(branch(&tag)?)?;
-    let title = release.at("name")?.text()?.filter(|title| !title.trim().is_empty());
+    let title = said(&release.at("name")?)?;
     read.subject.title = Some(line(title.unwrap_or(name.as_str())));
     read.subject.tag = Some(name);
     read.subject.url = url(&release.at("html_url")?)?;
@@ -327,12 +301,8 @@ fn release<'a>(release: &Member<'a>, repository: &Repository<'_>) -> Result<Read
 /// Somebody, if there is somebody: GitHub has null for accounts that are gone.
 pub(super) fn actor(member: &Member<'_>) -> Result<Option<Actor>> {
     let Some(member) = member.clone().there() else { return Ok(None) };
-    let (login, id, kind) = (member.at("login")?, member.at("id")?, member.at("type")?);
-    let name = login.required(login.text()?)?;
-    if !(1..=limits::LOGIN_BYTES).contains(&name.len()) || name.contains(|c: char| c.is_whitespace() || c.is_control())
-    {
-        return Err(login.invalid("not a login"));
-    }
+    let (name, id, kind) = (member.at("login")?, member.at("id")?, member.at("type")?);
+    let name = name.required(login(&name)?)?;
     let kind = match kind.required(kind.text()?)? {
         "User" => ActorKind::User,
         "Bot" => ActorKind::Bot,
@@ -340,7 +310,7 @@ pub(super) fn actor(member: &Member<'_>) -> Result<Option<Actor>> {
         _ => ActorKind::Other,
     };
     let id = id.required(id.number()?)?.to_string();
-    Ok(Some(Actor { login: name.to_owned(), id, kind, association: None }))
+    Ok(Some(Actor { login: name.to_owned(), id, kind, association: None, email: None }))
 }
 
 /// What an event is besides that mentions us in a text about this.
@@ -360,11 +330,6 @@ pub(super) fn before<'a>(root: &Member<'a>) -> Result<Option<&'a str>> {
     root.at("changes")?.at("body")?.at("from")?.text()
 }
 
-/// Of a text what is kept: its beginning, without NUL, which some stores refuse.
-pub(super) fn kept(text: &str) -> String {
-    text[..text.floor_char_boundary(limits::EVENT_TEXT_BYTES)].replace('\0', "")
-}
-
 /// Discussions take no comments by the API that answers issues.
 pub(super) fn place(subject: &Subject) -> Option<Place> {
     let repository = subject.repository.clone()?;
@@ -374,51 +339,6 @@ pub(super) fn place(subject: &Subject) -> Option<Place> {
         (_, None, Some(sha)) => Some(Place::GithubCommit { repository, sha: sha.clone() }),
         (_, None, None) => None,
     }
-}
-
-pub(super) fn keys(subject: &Subject, code: Code) -> Keys {
-    let repository = subject.repository.as_deref().unwrap_or_default();
-    let of = match code {
-        Code::Repository => Some(repository),
-        Code::Fork => subject.head_repository.as_deref().filter(|of| *of != repository),
-        Code::Unknown => None,
-    };
-    let item = subject.number.map(|number| format!("{repository}#{number}"));
-    let commit = subject.head_sha.as_ref().map(|sha| format!("{repository}@{sha}"));
-    let branch = of.zip(subject.head_branch.as_ref()).map(|(of, branch)| format!("{of}:{}", short(branch.as_str())));
-    let tag = subject.tag.as_ref().map(|tag| format!("{repository}:refs/tags/{}", short(tag.as_str())));
-    let object = item.as_ref().or(branch.as_ref()).or(tag.as_ref()).or(commit.as_ref());
-    Keys { object: format!("github:{}", object.map_or(repository, String::as_str)), item, commit, branch, thread: None }
-}
-
-/// A name as part of a key, which must not get too long: of a long one the beginning and a hash, so that no two are one.
-fn short(name: &str) -> String {
-    if name.len() <= limits::EVENT_KEY_NAME_BYTES {
-        return name.to_owned();
-    }
-    let hash = hex::encode(&Sha256::digest(name)[..8]);
-    let most = limits::EVENT_KEY_NAME_BYTES - hash.len() - 1;
-    format!("{}~{hash}", &name[..name.floor_char_boundary(most)])
-}
-
-fn line(title: &str) -> String {
-    text::shorten(&text::one_line(title), limits::TITLE_CHARS)
-}
-
-/// SHA-1, or SHA-256 as git has it too.
-fn sha(member: &Member<'_>) -> Result<Option<String>> {
-    let Some(sha) = member.text()? else { return Ok(None) };
-    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    if matches!(sha.len(), 40 | 64) && sha.bytes().all(is_digit) {
-        Ok(Some(sha.to_owned()))
-    } else {
-        Err(member.invalid("not a commit: 40 or 64 hexadecimal digits in lower case"))
-    }
-}
-
-fn branch(member: &Member<'_>) -> Result<Option<GitRef>> {
-    let Some(name) = member.text()? else { return Ok(None) };
-    name.parse().map(Some).map_err(|_| member.invalid("not the name of a branch or tag"))
 }
 
 fn full_name<'a>(member: &Member<'a>) -> Result<Option<&'a str>> {
@@ -431,14 +351,4 @@ fn full_name<'a>(member: &Member<'a>) -> Result<Option<&'a str>> {
         }
         _ => Err(member.invalid("not a repository: owner/name")),
     }
-}
-
-/// An address that people may follow. Any other is not worth refusing the event, as some are from the services that deploy.
-fn url(member: &Member<'_>) -> Result<Option<String>> {
-    let is_web = |url: &&str| {
-        (url.starts_with("https://") || url.starts_with("http://"))
-            && url.len() <= limits::URL_BYTES
-            && !url.contains(|c: char| c.is_whitespace() || c.is_control())
-    };
-    Ok(member.text()?.filter(is_web).map(str::to_owned))
 }
