@@ -13,10 +13,11 @@ fn root() -> PathBuf {
 const MAY_USE: &[(&str, &[&str])] = &[
     ("ozma-domain", &[]),
     ("ozma-store", &["ozma-domain"]),
-    ("ozma-app", &["ozma-domain", "ozma-store"]),
+    ("ozma-providers", &["ozma-domain"]),
+    ("ozma-app", &["ozma-domain", "ozma-store", "ozma-providers"]),
     ("ozma-local", &["ozma-domain", "ozma-store", "ozma-app"]),
     ("ozma-aws", &["ozma-domain", "ozma-store", "ozma-app"]),
-    ("ozma-boot", &["ozma-domain", "ozma-store", "ozma-app", "ozma-local", "ozma-aws"]),
+    ("ozma-boot", &["ozma-domain", "ozma-store", "ozma-providers", "ozma-app", "ozma-local", "ozma-aws"]),
     ("ozma-webhook", BELOW_FUNCTIONS),
     ("ozma-api", BELOW_FUNCTIONS),
     ("ozma-executions", BELOW_FUNCTIONS),
