@@ -1,5 +1,7 @@
 //! An agent's life: claim, prepare, work, settle, report.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,7 +38,7 @@ use crate::segments::{Closed, Segments};
 use crate::stop::{Stop, Stopper};
 use crate::usage::Meter;
 use crate::variables::Variables;
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 use crate::{clone, git, messages, random, restoring, saving, setup, usage, variables, watchdog};
 
 /// How long the changed files may be hashed: at the end of a run, and when it was stopped and time is short.
@@ -238,6 +240,7 @@ async fn prepare(agent: Arc<Agent>) -> Result<(Programs, Variables, Before), End
         let text = format!("this image has no bash; scripts are run by {}", programs.shell.display());
         agent.recorder.record(Record::Notice { text }).await;
     }
+    write_event(&agent)?;
     let variables = variables::of_task(&agent, &programs.shell);
     if let Some(name) = variables::invalid(&variables) {
         let message =
@@ -251,6 +254,15 @@ async fn prepare(agent: Arc<Agent>) -> Result<(Programs, Variables, Before), End
     let work = agent.workspace.work();
     let files = blocking(move || Baseline::of(&work)).await?;
     Ok((programs, variables, Before { files, checkouts, restored }))
+}
+
+/// What started the run, for the task to read: outside the repositories, so that it is no change of theirs.
+fn write_event(agent: &Agent) -> Result<(), Ending> {
+    let Some(event) = &agent.assignment.event else { return Ok(()) };
+    let path = agent.workspace.event();
+    let written = workspace::open(&path, OpenOptions::new().write(true).create(true).truncate(true))
+        .and_then(|mut file| file.write_all(event.payload.as_bytes()));
+    written.map_err(|err| Ending::failed(FailureClass::AgentFailed, format!("{}: {err}", path.display())))
 }
 
 /// Returns the commits that the run began with, and the files that an earlier execution of it had saved.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ozma_domain::protocol::USAGE_FILE;
+use ozma_domain::protocol::{EVENT_VARIABLES, USAGE_FILE};
 
 use crate::agent::Agent;
 use crate::aws_credentials::Endpoint;
@@ -33,6 +33,12 @@ pub(crate) fn of_task(agent: &Agent, shell: &Path) -> Variables {
         ("OZ_MESSAGES", workspace.messages().to_string_lossy().into_owned()),
     ];
     variables.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    if let Some(event) = &assignment.event {
+        let path = workspace.event().to_string_lossy().into_owned();
+        let url = event.url.clone().unwrap_or_default();
+        let values = [path, event.name.clone(), event.provider.clone(), url];
+        variables.extend(EVENT_VARIABLES.iter().zip(values).map(|(name, value)| ((*name).to_owned(), value)));
+    }
     variables.extend(agent.aws_credentials.iter().flat_map(Endpoint::variables));
     let hosts = git::hosts(&assignment.repositories);
     variables.extend(git::as_variables(&git::settings(&assignment.secrets, &hosts)));

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
+use ozma_domain::prompt_template::PAYLOAD_FILE;
 use rustix::fs::{CWD, Mode, OFlags};
 
 #[derive(Clone, Debug)]
@@ -60,6 +61,11 @@ impl Workspace {
     /// What the task says that its models cost, one JSON object a line.
     pub(crate) fn usage(&self) -> PathBuf {
         self.root.join("usage.jsonl")
+    }
+
+    /// What the event says that the run was started by. Its name is the one that prompts tell of it.
+    pub(crate) fn event(&self) -> PathBuf {
+        self.root.join(PAYLOAD_FILE)
     }
 
     pub(crate) fn script(&self) -> PathBuf {

@@ -8,7 +8,9 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::commands::{agents, audit, automation, completions, environment, run, schedule, secret, team, up};
+use crate::commands::{
+    agents, audit, automation, completions, delivery, environment, run, schedule, secret, team, up, webhook,
+};
 use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
@@ -48,7 +50,13 @@ pub(crate) enum Command {
     /// Manage environments: what agents work in
     #[command(subcommand, visible_alias = "e")]
     Environment(environment::EnvironmentCommand),
-    /// Manage automations: runs that a webhook or a planned event starts
+    /// Manage webhooks: addresses at which services tell what happened
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
+    /// See what came in, and what became of it
+    #[command(subcommand)]
+    Delivery(delivery::DeliveryCommand),
+    /// Manage automations: runs that events start
     #[command(subcommand)]
     Automation(automation::AutomationCommand),
     /// Plan runs: cron, rates, or once
@@ -201,6 +209,17 @@ mod tests {
         check("oz automation create --name deploy --task true --env web --repo . --timeout 10m --paused", true);
         check("oz automation create --name deploy", false);
         check("oz automation rotate-secret deploy", true);
+        check("oz automation create --name fix --task true --on acme --event issue.labeled --filter {}", true);
+        check("oz automation create --name fix --task true --on acme --provider github", false);
+        check("oz automation test fix --delivery 019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f10", true);
+        check("oz webhook create --name acme --scheme github --mention @oz", true);
+        check("oz webhook create --name acme", false);
+        check("oz webhook create --name acme --token --scheme github", false);
+        check("oz webhook create --name acme --scheme sha1", false);
+        check("oz webhook rotate-secret billing --secret-stdin", true);
+        check("oz delivery list --webhook acme --limit 10", true);
+        check("oz delivery list --limit 0", false);
+        check("oz delivery replay acme", false);
         check(&format!("oz audit verify {RUN} --dir d"), false);
         check(&format!("oz audit verify {RUN} --dir d --public-key k"), true);
         check("oz secret create NPM_TOKEN", true);

@@ -1,5 +1,7 @@
 //! The public API as the command calls it: time limits, retries of what may be repeated, problems as errors.
 
+mod webhooks;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};

@@ -17,6 +17,7 @@ mod repo;
 mod scheduling;
 mod task;
 mod transcript;
+mod trigger;
 mod values;
 mod view;
 

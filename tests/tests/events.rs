@@ -189,7 +189,7 @@ async fn planned_events_start_their_runs() {
     for name in ["schedule-eventbridge.json", "schedule-scheduler.json"] {
         for duplicate in [false, true] {
             let handled = handle(&world.app, &payload(name)).await.unwrap();
-            assert!(matches!(handled, Handled::Started(received) if received.duplicate == duplicate), "{name}");
+            assert!(matches!(handled, Handled::Delivered(delivered) if delivered.duplicate == duplicate), "{name}");
         }
     }
 }

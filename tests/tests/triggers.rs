@@ -37,6 +37,7 @@ fn config(name: &str) -> AutomationConfig {
         name: name.to_owned(),
         paused: false,
         template,
+        trigger: Default::default(),
         weight: None,
         runs_per_hour: None,
         budget: Default::default(),
@@ -97,7 +98,7 @@ impl Delivery<'_> {
         let (status, body) = self.send().await;
         let value: Value = serde_json::from_str(&body).expect("JSON");
         let told = match status {
-            202 => format!("202 {} {}", value["delivery_id"].as_str().unwrap(), value["duplicate"]),
+            202 => format!("202 {}", value["duplicate"]),
             _ => format!("{status} {}: {}", value["error"].as_str().unwrap(), value["detail"].as_str().unwrap()),
         };
         assert!(told.starts_with(expected), "{told}\nexpected: {expected}");
@@ -113,22 +114,22 @@ async fn runs(world: &World) -> usize {
 async fn a_signed_webhook_starts_the_automations_run_once() {
     let world = World::new("free").await;
     let automation = automation(&world).await;
-    let run = delivery(&world, &automation, "msg_1").check("202 msg_1 false").await;
+    let run = delivery(&world, &automation, "msg_1").check("202 false").await;
     let id: RunId = run.parse().unwrap();
     let request = world.app.store.request(&world.team, id).await.unwrap().unwrap();
     assert_eq!((request.title.as_str(), request.creator.as_str()), ("Deploy", "deploy"));
     assert_eq!((request.source, request.deadline_seconds), (RunSource::Api, Some(60)));
     assert_eq!((&request.agent_config["name"], &request.metadata["a"]), (&json!("deploy"), &"b".to_owned()));
     // A replay, and a later attempt with a time and a signature of its own.
-    assert_eq!(delivery(&world, &automation, "msg_1").check("202 msg_1 true").await, run);
+    assert_eq!(delivery(&world, &automation, "msg_1").check("202 true").await, run);
     world.clock.forward(SignedDuration::from_hours(20));
-    assert_eq!(delivery(&world, &automation, "msg_1").check("202 msg_1 true").await, run);
-    assert_ne!(delivery(&world, &automation, "msg_2").check("202 msg_2 false").await, run);
-    let other = signed(&world, automation.id.as_str(), &secret(&world, &automation), "msg_1", b"other");
-    other.check("409 conflict: webhook-id: another body").await;
+    assert_eq!(delivery(&world, &automation, "msg_1").check("202 true").await, run);
+    assert_ne!(delivery(&world, &automation, "msg_2").check("202 false").await, run);
+    let other = signed(&world, automation.id.as_str(), &secret(&world, &automation), "msg_1", b"\"other\"");
+    other.check("409 conflict: another body").await;
     // The ids of one automation are nothing to another.
     let second = automations::create(&world.app, &world.team, config("second")).await.unwrap();
-    assert_ne!(delivery(&world, &second, "msg_1").check("202 msg_1 false").await, run);
+    assert_ne!(delivery(&world, &second, "msg_1").check("202 false").await, run);
     assert_eq!(runs(&world).await, 3);
     world.drain().await;
     world.agent(id).await.work(&world).await;
@@ -140,25 +141,25 @@ async fn what_is_not_signed_by_the_scheme_is_refused_and_changes_nothing() {
     let world = World::new("free").await;
     let automation = automation(&world).await;
     let good = || delivery(&world, &automation, "msg_1");
-    let no_signature = "401 unverified: webhook-signature: none of them is right";
+    let no_signature = "401 unverified: webhook-signature: no signature in it is right";
     good().with("webhook-signature", Some("v1,AAAA")).check(no_signature).await;
     good().with("webhook-id", Some("msg_2")).check(no_signature).await;
     let body = br#"{"hello":"World"}"#.to_vec();
     Delivery { body, ..good() }.check(no_signature).await;
     let later = (world.now().as_second() + 1).to_string();
     good().with("webhook-timestamp", Some(&later)).check(no_signature).await;
-    good().with("webhook-id", None).check("400 malformed: webhook-id: missing").await;
-    good().with("webhook-signature", None).check("400 malformed: webhook-signature: missing").await;
-    good().with("webhook-timestamp", Some("now")).check("400 malformed: webhook-timestamp: not a").await;
+    good().with("webhook-id", None).check("401 unverified: webhook-id: missing").await;
+    good().with("webhook-signature", None).check("401 unverified: webhook-signature: missing").await;
+    good().with("webhook-timestamp", Some("now")).check("401 unverified: webhook-timestamp: not of").await;
     let large =
-        signed(&world, automation.id.as_str(), &secret(&world, &automation), "msg_3", &vec![0; 1024 * 1024 + 1]);
+        signed(&world, automation.id.as_str(), &secret(&world, &automation), "msg_3", &vec![b' '; 1024 * 1024 + 1]);
     large.check("413 too_large: the body has more than 1024 KiB").await;
     let old = good();
     world.clock.forward(SignedDuration::from_secs(301));
     old.check("401 unverified: webhook-timestamp: more than 5 minutes").await;
     assert_eq!(runs(&world).await, 0);
-    let most = signed(&world, automation.id.as_str(), &secret(&world, &automation), "msg_4", &vec![0; 1024 * 1024]);
-    most.check("202 msg_4 false").await;
+    let most = signed(&world, automation.id.as_str(), &secret(&world, &automation), "msg_4", &json_of(1024 * 1024));
+    most.check("202 false").await;
 }
 
 #[tokio::test]
@@ -169,11 +170,11 @@ async fn svix_names_are_taken_too() {
     for ((name, _), svix) in delivery.headers.iter_mut().zip(["svix-id", "svix-timestamp", "svix-signature"]) {
         *name = svix;
     }
-    delivery.check("202 msg_1 false").await;
+    delivery.check("202 false").await;
 }
 
 #[tokio::test]
-async fn whoever_cannot_sign_cannot_tell_which_automations_there_are() {
+async fn an_address_that_takes_nothing_is_like_one_that_nobody_has() {
     let world = World::new("free").await;
     let there = automation(&world).await;
     let paused = automations::create(&world.app, &world.team, config("paused")).await.unwrap();
@@ -183,28 +184,22 @@ async fn whoever_cannot_sign_cannot_tell_which_automations_there_are() {
     automations::delete(&world.app, &world.team, "deleted").await.unwrap();
     let unknown = Automation { id: AutomationId::new([99; 16]), ..there.clone() };
 
-    let mut unsigned = Vec::new();
-    for automation in [&there, &paused, &deleted, &unknown] {
-        unsigned.push(delivery(&world, automation, "msg_1").with("webhook-signature", Some("v1,AAAA")).send().await);
-    }
-    for address in ["nowhere", "%00", "%FF", "..", "3Fz9kQ0vWm7LxYb2RtUe1C1"] {
-        unsigned.push(Delivery { address: address.to_owned(), ..delivery(&world, &there, "msg_1") }.send().await);
-    }
-    assert_eq!(unsigned[0].0, 401);
-    assert!(unsigned.iter().all(|answer| *answer == unsigned[0]), "{unsigned:#?}");
-
-    // Who can is told the same of each that starts nothing.
-    let mut signed = Vec::new();
+    let mut answers = Vec::new();
     for automation in [&paused, &deleted, &unknown] {
-        signed.push(delivery(&world, automation, "msg_1").send().await);
+        // Whoever can sign and whoever cannot are told the same.
+        answers.push(delivery(&world, automation, "msg_1").send().await);
+        answers.push(delivery(&world, automation, "msg_1").with("webhook-signature", Some("v1,AAAA")).send().await);
     }
-    assert_eq!(signed[0].0, 404);
-    assert!(signed.iter().all(|answer| *answer == signed[0]), "{signed:#?}");
+    for address in ["nowhere", "%00", "%FF", "..", "3Fz9kQ0vWm7LxYb2RtUe1C1", "wh_3Fz9kQ0vWm7LxYb2RtUe1C"] {
+        answers.push(Delivery { address: address.to_owned(), ..delivery(&world, &there, "msg_1") }.send().await);
+    }
+    assert_eq!(answers[0].0, 404);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
     assert_eq!(runs(&world).await, 0);
 
     // What came while it was paused was refused, and is taken when it comes again.
     automations::update(&world.app, &world.team, "paused", config("paused")).await.unwrap();
-    delivery(&world, &paused, "msg_1").check("202 msg_1 false").await;
+    delivery(&world, &paused, "msg_1").check("202 false").await;
 }
 
 #[tokio::test]
@@ -212,15 +207,15 @@ async fn a_rotated_secret_overlaps_with_the_one_before() {
     let world = World::new("free").await;
     let first = automation(&world).await;
     let second = automations::rotate(&world.app, &world.team, "deploy").await.unwrap();
-    delivery(&world, &first, "msg_1").check("202 msg_1 false").await;
-    delivery(&world, &second, "msg_1").check("202 msg_1 true").await;
+    delivery(&world, &first, "msg_1").check("202 false").await;
+    delivery(&world, &second, "msg_1").check("202 true").await;
     world.clock.forward(SignedDuration::from_hours(24));
     delivery(&world, &first, "msg_2").check("401 unverified").await;
-    delivery(&world, &second, "msg_2").check("202 msg_2 false").await;
+    delivery(&world, &second, "msg_2").check("202 false").await;
     let third = automations::rotate(&world.app, &world.team, "deploy").await.unwrap();
     delivery(&world, &first, "msg_3").check("401 unverified").await;
-    delivery(&world, &second, "msg_3").check("202 msg_3 false").await;
-    delivery(&world, &third, "msg_4").check("202 msg_4 false").await;
+    delivery(&world, &second, "msg_3").check("202 false").await;
+    delivery(&world, &third, "msg_4").check("202 false").await;
 }
 
 #[tokio::test]
@@ -237,7 +232,18 @@ async fn an_environment_that_is_gone_is_told_and_started_with_when_it_is_replace
     delivery(&world, &automation, "msg_1").check("409 environment_missing").await;
     config.template.environment = None;
     automations::update(&world.app, &world.team, "deploy", config).await.unwrap();
-    delivery(&world, &automation, "msg_1").check("202 msg_1 false").await;
+    delivery(&world, &automation, "msg_1").check("202 false").await;
+}
+
+/// JSON of so many bytes.
+fn json_of(bytes: usize) -> Vec<u8> {
+    format!("\"{}\"", "x".repeat(bytes - 2)).into_bytes()
+}
+
+/// A run that an event was answered with.
+struct Started {
+    run_id: RunId,
+    duplicate: bool,
 }
 
 /// Delivers until it is answered with a run, as a sender does. One fault at a time needs two tries.
@@ -281,7 +287,10 @@ async fn a_planned_event_starts_one_run_for_each_occurrence() {
     let event = |id: &str| json!({"id": id, "source": "oz.schedule", "detail": {"automation": automation.id}});
     let at = |time: &str| json!({"automation": automation.id, "scheduled_time": time});
     let start = async |event: &Value| match handle(&world.app, event).await {
-        Ok(Handled::Started(received)) => received,
+        Ok(Handled::Delivered(delivered)) => {
+            let [run_id] = delivered.runs()[..] else { panic!("{delivered:?}") };
+            Started { run_id, duplicate: delivered.duplicate }
+        }
         other => panic!("{other:?}"),
     };
     let first = start(&event("e-1")).await;
@@ -294,7 +303,7 @@ async fn a_planned_event_starts_one_run_for_each_occurrence() {
     assert_eq!(start(&at("2026-11-21T04:00:00+01:00")).await.run_id, three.run_id);
     assert_ne!(start(&at("2026-11-22T03:00:00Z")).await.run_id, three.run_id);
     // A webhook's delivery of the same id is another thing.
-    delivery(&world, &automation, "e-1").check("202 e-1 false").await;
+    delivery(&world, &automation, "e-1").check("202 false").await;
     assert_eq!(runs(&world).await, 5);
 }
 
@@ -308,7 +317,7 @@ async fn an_event_that_will_never_work_is_parked_and_one_that_may_is_tried_again
     assert_eq!(fails(&event).await, Disposition::Retry);
     world.faults.plan(3, Fault::ReplyLost);
     assert_eq!(fails(&event).await, Disposition::Retry);
-    assert!(matches!(handle(&world.app, &event).await, Ok(Handled::Started(_))));
+    assert!(matches!(handle(&world.app, &event).await, Ok(Handled::Delivered(_))));
     assert_eq!(runs(&world).await, 1);
     let other = json!({"id": "e-1", "detail": {"automation": automation.id, "x": 1}});
     assert_eq!(fails(&other).await, Disposition::Park);

@@ -94,6 +94,7 @@ fn assignment(task: &str) -> Assignment {
         setup_seconds: None,
         idle_seconds: None,
         restore: None,
+        event: None,
     }
 }
 

@@ -79,6 +79,7 @@ impl Story {
             setup_seconds: None,
             idle_seconds: None,
             restore: None,
+            event: None,
         };
         let folder = tempfile::tempdir().unwrap();
         Self {

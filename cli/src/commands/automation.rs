@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use ozma_api::wire::{Automation, AutomationConfig, CreateRunRequest};
+use ozma_api::wire::{Automation, AutomationConfig, CreateRunRequest, TestRequest, TestResult};
+use ozma_domain::filter::Condition;
 use ozma_domain::harness::HarnessKind;
+use ozma_domain::id::DeliveryId;
 use ozma_domain::repository::RepositoryUrl;
 use ozma_domain::text::{one_line, shorten};
 
@@ -19,11 +21,14 @@ use crate::output::{self, Text};
 use crate::repo::RepoArgs;
 use crate::scheduling::{self, SchedulingArgs};
 use crate::task::{self, HarnessArg};
+use crate::trigger::{self, TriggerArgs};
 use crate::values;
 
 const EXAMPLES: &str = "\
 Examples:
   oz automation create --name deploy --env web --task 'make deploy'     prints its webhook, secret, and how to call it
+  oz automation create --name fix --on acme --event issue.labeled --filter '{\"label\": {\"name\": \"agent\"}}' --task …
+  oz automation test fix --delivery DELIVERY                            what it would make of an event; nothing is started
   oz automation update deploy --pause
   oz automation rotate-secret deploy                                    the old secret works for 24 hours more
   oz run list --name deploy                                             what it has started";
@@ -51,6 +56,14 @@ pub(crate) enum AutomationCommand {
         /// Do not ask
         #[arg(long)]
         force: bool,
+    },
+    /// Tell what it would make of an event that came before; nothing is started
+    Test {
+        /// Its id or its name
+        automation: String,
+        /// The event: `oz delivery list`
+        #[arg(long)]
+        delivery: DeliveryId,
     },
     /// Give its webhook a new secret; the one before works for 24 hours more
     RotateSecret {
@@ -104,6 +117,9 @@ pub(crate) struct UpdateArgs {
     fields: Fields,
     #[arg(long, conflicts_with = "env")]
     remove_env: bool,
+    /// Only its own address and events of the account start it
+    #[arg(long, conflicts_with_all = ["on", "provider", "event", "filter"])]
+    remove_on: bool,
     #[arg(long, conflicts_with = "title")]
     remove_title: bool,
     #[arg(long, conflicts_with = "timeout")]
@@ -136,6 +152,9 @@ struct Fields {
     /// The deadline of each run, such as 90s, 10m or 1h30m; the plan's bounds it
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     timeout: Option<Duration>,
+
+    #[command(flatten)]
+    trigger: TriggerArgs,
 
     #[command(flatten)]
     scheduling: SchedulingArgs,
@@ -197,6 +216,11 @@ async fn carry_out(global: &Global, client: &Client, command: AutomationCommand)
             let deleted = client.delete_automation(&id).await?;
             output::item(global.output_format, &deleted, |_| vec![("Deleted", one_line(&name))])?;
         }
+        AutomationCommand::Test { automation, delivery } => {
+            let Automation { id, .. } = client.automation(&automation).await?;
+            let request = TestRequest { delivery_id: Some(delivery.to_string()), config: None };
+            output::item(global.output_format, &client.test_automation(&id, &request).await?, tried)?;
+        }
         AutomationCommand::RotateSecret { automation } => {
             let Automation { id, .. } = client.automation(&automation).await?;
             print_with_secret(global, &client.rotate_secret(&id).await?)?;
@@ -220,7 +244,10 @@ impl CreateArgs {
 impl UpdateArgs {
     /// The removals first, so that one command can replace. Removing what is not there is an error: it is a slip.
     async fn apply(self, client: &Client, automation: Automation) -> Result<AutomationConfig, Failure> {
-        let Automation { name, paused, mut run, weight, runs_per_hour, budget, .. } = automation;
+        let Automation { name, paused, mut run, mut on, weight, runs_per_hour, budget, .. } = automation;
+        if self.remove_on {
+            on = None;
+        }
         let config = run.config.get_or_insert_default();
         let repositories = config.repositories.get_or_insert_default();
         for url in &self.remove_repo {
@@ -253,7 +280,7 @@ impl UpdateArgs {
         }
         let paused = (paused || self.pause) && !self.resume;
         let name = self.name.or(Some(name));
-        let mut config = AutomationConfig { name, paused: Some(paused), run: None, weight, runs_per_hour, budget };
+        let mut config = AutomationConfig { name, paused: Some(paused), on, run: None, weight, runs_per_hour, budget };
         self.fields.add_to(client, &mut config, run).await?;
         Ok(config)
     }
@@ -271,6 +298,7 @@ impl Fields {
         if let Some(usd) = self.monthly_usd {
             automation.budget.get_or_insert_default().usd = Some(usd);
         }
+        self.trigger.add_to(&mut automation.on)?;
         self.scheduling.add_to(&mut run);
         let config = run.config.get_or_insert_default();
         let repositories = config.repositories.get_or_insert_default();
@@ -303,6 +331,24 @@ fn state(automation: &Automation) -> &'static str {
     if automation.paused { "paused" } else { "active" }
 }
 
+/// What it would make of an event.
+fn tried(result: &TestResult) -> Vec<(&'static str, String)> {
+    let condition = |condition: &Condition| {
+        let Condition { path, wanted, found, holds } = condition;
+        format!("{} {path} {wanted}, found {found}", if *holds { "yes" } else { "no " })
+    };
+    let lines = [
+        ("Starts", if result.starts { "yes" } else { "no" }.to_owned()),
+        ("Why", result.why.as_deref().map(one_line).unwrap_or_default()),
+        ("Filter", result.conditions.iter().map(condition).collect::<Vec<_>>().join("\n")),
+        ("Key", result.key.clone().unwrap_or_default()),
+        ("Secrets", if result.secrets { "yes" } else { "no" }.to_owned()),
+        ("Absent", result.absent.join(", ")),
+        ("Prompt", result.prompt.clone().unwrap_or_default()),
+    ];
+    lines.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
 fn lines(automation: &Automation) -> Vec<(&'static str, String)> {
     let run = &automation.run;
     let config = run.config.clone().unwrap_or_default();
@@ -311,12 +357,14 @@ fn lines(automation: &Automation) -> Vec<(&'static str, String)> {
         None => repo.url.to_string(),
     });
     let deadline = config.deadline_seconds.map(|seconds| values::took(Duration::from_secs(seconds)));
-    let more = scheduling::lines(run.scheduling.as_ref(), run.limits.as_ref());
+    let mut more = trigger::lines(automation.on.as_ref());
+    more.extend(scheduling::lines(run.scheduling.as_ref(), run.limits.as_ref()));
     let monthly = automation.budget.as_ref().and_then(|budget| budget.usd);
     let lines = [
         ("ID", automation.id.to_string()),
         ("Name", one_line(&automation.name)),
         ("State", state(automation).to_owned()),
+        ("Paused because", automation.paused_because.as_deref().map(one_line).unwrap_or_default()),
         ("Task", run.prompt.as_deref().map(|prompt| shorten(&one_line(prompt), 400)).unwrap_or_default()),
         ("Title", run.title.as_deref().map(one_line).unwrap_or_default()),
         ("Harness", config.harness.and_then(|harness| harness.kind).unwrap_or_default()),

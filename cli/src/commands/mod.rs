@@ -5,12 +5,14 @@ pub(crate) mod agents;
 pub(crate) mod audit;
 pub(crate) mod automation;
 pub(crate) mod completions;
+pub(crate) mod delivery;
 pub(crate) mod environment;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod secret;
 pub(crate) mod team;
 pub(crate) mod up;
+pub(crate) mod webhook;
 pub(crate) mod whoami;
 
 use crate::args::{Cli, Command};
@@ -22,6 +24,7 @@ pub(crate) async fn run(Cli { global, command }: Cli) -> Result<Exit, Failure> {
         Command::Run(args) => run::run(&global, *args).await,
         Command::Agents(command) => agents::run(&global, command).await,
         Command::Automation(command) => automation::run(&global, command).await,
+        Command::Delivery(command) => delivery::run(&global, command).await,
         Command::Environment(command) => environment::run(&global, command).await,
         Command::Audit(command) => audit::run(&global, command).await,
         Command::Schedule(command) => schedule::run(&global, command).await,
@@ -29,6 +32,7 @@ pub(crate) async fn run(Cli { global, command }: Cli) -> Result<Exit, Failure> {
         Command::Team(args) => team::run(&global, args).await,
         Command::Stop(args) => team::stop(&global, args).await,
         Command::Resume => team::resume(&global).await,
+        Command::Webhook(command) => webhook::run(&global, command).await,
         Command::Whoami => whoami::run(&global).await,
         Command::Completions(args) => completions::run(&args),
         // It has a runtime of its own, and was started before ours.

@@ -82,7 +82,7 @@ pub(crate) async fn run(global: &Global, command: SecretCommand) -> Result<Exit,
     Ok(Exit::Succeeded)
 }
 
-fn read_value(prompt: &str) -> Result<SecretString, Failure> {
+pub(super) fn read_value(prompt: &str) -> Result<SecretString, Failure> {
     let unreadable = |err| Failure::new("cannot read the value").because(err);
     let value = if stdin().is_terminal() {
         rpassword::prompt_password(prompt).map_err(unreadable)?

@@ -15,9 +15,11 @@ use ozma_app::environments::EnvironmentError;
 use ozma_app::list::ListError;
 use ozma_app::messages::MessageError;
 use ozma_app::ports::PortError;
+use ozma_app::receive::ReceiveError;
 use ozma_app::schedules::ScheduleError;
 use ozma_app::teams::TeamError;
 use ozma_app::transcript::TranscriptError;
+use ozma_app::webhooks::WebhookError;
 use ozma_domain::error_code::ErrorCode;
 use ozma_domain::template::InvalidField;
 use ozma_domain::text::chain;
@@ -152,7 +154,34 @@ impl From<AcceptError> for ApiError {
                 retry_seconds: Some(*retry_seconds),
                 ..Self::new(ErrorCode::ResourceUnavailable, err.to_string())
             },
+            AcceptError::ObjectFull { .. } => Self::new(ErrorCode::ResourceUnavailable, err.to_string()),
             AcceptError::Store(_) => Self::internal(&err),
+        }
+    }
+}
+
+impl From<ReceiveError> for ApiError {
+    fn from(err: ReceiveError) -> Self {
+        match &err {
+            ReceiveError::TooMany { retry_seconds, .. } => Self {
+                retry_seconds: Some(*retry_seconds),
+                ..Self::new(ErrorCode::ResourceUnavailable, err.to_string())
+            },
+            ReceiveError::Store(_) => Self::internal(&err),
+            ReceiveError::Nowhere => Self::not_found("what took it is paused or deleted".to_owned()),
+            _ => Self::new(ErrorCode::InvalidRequest, err.to_string()),
+        }
+    }
+}
+
+impl From<WebhookError> for ApiError {
+    fn from(err: WebhookError) -> Self {
+        match &err {
+            WebhookError::Unknown(_) => Self::not_found(err.to_string()),
+            WebhookError::Invalid(_) => Self::new(ErrorCode::InvalidRequest, err.to_string()),
+            WebhookError::NameTaken(_) => Self::invalid("name", &err),
+            WebhookError::Lost => Self::new(ErrorCode::Conflict, err.to_string()),
+            WebhookError::Store(_) => Self::internal(&err),
         }
     }
 }
@@ -250,7 +279,9 @@ impl From<AutomationError> for ApiError {
         match &err {
             AutomationError::Unknown(_) => Self::not_found(err.to_string()),
             AutomationError::Invalid(_) => Self::new(ErrorCode::InvalidRequest, err.to_string()),
-            AutomationError::UnknownEnvironment(_) => Self::not_found(err.to_string()),
+            AutomationError::UnknownEnvironment(_) | AutomationError::UnknownWebhook(_) => {
+                Self::not_found(err.to_string())
+            }
             AutomationError::NameTaken(_) => Self::invalid("name", &err),
             AutomationError::Lost => Self::new(ErrorCode::Conflict, err.to_string()),
             AutomationError::Store(_) => Self::internal(&err),

@@ -1,21 +1,23 @@
-//! Takes planned events: each starts a run from a stored template, once, however often it is delivered.
+//! Takes events of the account: each starts a run of the automation that it is for, once, however often it is delivered.
 //!
-//! Two forms come in. An event of EventBridge says `{"automation": "<id>"}` in its `detail`, and is told from others by its
-//! `id`. A schedule of EventBridge Scheduler sends its input as it is, `{"automation": "<id>", "scheduled_time": "…"}`,
+//! Three forms come in. A rule of EventBridge for whatever happens (an alarm, a pipeline, an object) wraps the event as
+//! `{"automation": "<id>", "event": <aws.events.event.json>}`; the automation's filter and prompt are over the event. An event
+//! that somebody puts on the bus for us says `{"automation": "<id>"}` in its `detail`. Both are told from others by the
+//! event's `id`. A schedule of EventBridge Scheduler sends its input as it is, `{"automation": "<id>", "scheduled_time": "…"}`,
 //! where the time is Scheduler's `<aws.scheduler.scheduled-time>`: planned for once, it starts once.
 
 use jiff::Timestamp;
 use ozma_app::App;
-use ozma_app::accept::AcceptError;
-use ozma_app::receive::{self, ReceiveError, Received};
+use ozma_app::receive::{self, Delivered, ReceiveError, Refused};
 use ozma_domain::id::AutomationId;
 use serde::Deserialize;
 use serde_json::Value;
 
 /// What became of an event that is done with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Handled {
-    Started(Received),
+    /// Written down, with the run that it started if the automation takes it.
+    Delivered(Delivered),
     /// The automation is paused, and what is planned meanwhile is left out.
     Paused,
 }
@@ -26,6 +28,10 @@ pub enum ScheduleError {
     Malformed(String),
     #[error("no run was started")]
     Receive(#[source] ReceiveError),
+    #[error("no run was started: {}", match .0 {
+        Refused::TooMany { reason, .. } | Refused::Environment { reason } => reason,
+    })]
+    Refused(Refused),
 }
 
 /// What is to be done with an event that failed.
@@ -38,12 +44,33 @@ pub enum Disposition {
 }
 
 /// An event that asks for a run.
-struct Planned {
+#[derive(Debug)]
+enum Asked<'a> {
+    /// `occurrence` is the same whenever the same is delivered, and `content` must then be the same as well.
+    Planned {
+        automation: AutomationId,
+        occurrence: String,
+        content: String,
+    },
+    Happened {
+        automation: AutomationId,
+        event_id: String,
+        kind: Option<String>,
+        event: &'a Value,
+    },
+}
+
+#[derive(Deserialize)]
+struct Wrapped {
     automation: AutomationId,
-    /// The same whenever the same event is delivered.
-    occurrence: String,
-    /// What must then be the same as well.
-    content: String,
+    event: Happened,
+}
+
+#[derive(Deserialize)]
+struct Happened {
+    id: String,
+    #[serde(rename = "detail-type")]
+    kind: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -65,9 +92,17 @@ struct ScheduleInput {
 
 /// Starts the run that the event asks for, or finds the one that it has started before.
 pub async fn handle(app: &App, event: &Value) -> Result<Handled, ScheduleError> {
-    let Planned { automation, occurrence, content } = read(event)?;
-    match receive::planned(app, &automation, &occurrence, content.as_bytes()).await {
-        Ok(received) => Ok(Handled::Started(received)),
+    let received = match read(event)? {
+        Asked::Planned { automation, occurrence, content } => {
+            receive::planned(app, &automation, &occurrence, content.as_bytes()).await
+        }
+        Asked::Happened { automation, event_id, kind, event } => {
+            receive::account_event(app, &automation, &event_id, kind.as_deref(), event).await
+        }
+    };
+    match received {
+        Ok(Delivered { refused: Some(refused), .. }) => Err(ScheduleError::Refused(refused)),
+        Ok(delivered) => Ok(Handled::Delivered(delivered)),
         Err(err @ ReceiveError::Paused(_)) => {
             tracing::info!("an event was left out: {err}");
             Ok(Handled::Paused)
@@ -76,26 +111,34 @@ pub async fn handle(app: &App, event: &Value) -> Result<Handled, ScheduleError> 
     }
 }
 
-fn read(event: &Value) -> Result<Planned, ScheduleError> {
+fn read(event: &Value) -> Result<Asked<'_>, ScheduleError> {
     let malformed = |err: serde_json::Error| ScheduleError::Malformed(err.to_string());
+    if let Some(whole) = event.get("event") {
+        let Wrapped { automation, event: Happened { id, kind } } = Wrapped::deserialize(event).map_err(malformed)?;
+        if id.is_empty() {
+            return Err(ScheduleError::Malformed("its id is empty".to_owned()));
+        }
+        return Ok(Asked::Happened { automation, event_id: id, kind, event: whole });
+    }
     if let Some(detail) = event.get("detail") {
         let content = detail.to_string();
         let Event { id, detail } = Event::deserialize(event).map_err(malformed)?;
         if id.is_empty() {
             return Err(ScheduleError::Malformed("its id is empty".to_owned()));
         }
-        return Ok(Planned { automation: detail.automation, occurrence: format!("event\n{id}"), content });
+        return Ok(Asked::Planned { automation: detail.automation, occurrence: format!("event\n{id}"), content });
     }
     let ScheduleInput { automation, scheduled_time } = ScheduleInput::deserialize(event).map_err(malformed)?;
     let occurrence = format!("schedule\n{scheduled_time}");
-    Ok(Planned { automation, occurrence, content: String::new() })
+    Ok(Asked::Planned { automation, occurrence, content: String::new() })
 }
 
 impl ScheduleError {
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Receive(ReceiveError::Store(_) | ReceiveError::Accept(AcceptError::Store(_))) => Disposition::Retry,
-            Self::Malformed(_) | Self::Receive(_) => Disposition::Park,
+            Self::Receive(ReceiveError::Store(_) | ReceiveError::TooMany { .. }) => Disposition::Retry,
+            Self::Refused(Refused::TooMany { .. }) => Disposition::Retry,
+            Self::Malformed(_) | Self::Receive(_) | Self::Refused(Refused::Environment { .. }) => Disposition::Park,
         }
     }
 }
@@ -111,7 +154,10 @@ mod tests {
     #[track_caller]
     fn check(event: &Value, expected: &str) {
         let told = match read(event) {
-            Ok(planned) => format!("{} {}", planned.automation, planned.occurrence.replace('\n', " ")),
+            Ok(Asked::Planned { automation, occurrence, .. }) => {
+                format!("{automation} {}", occurrence.replace('\n', " "))
+            }
+            Ok(Asked::Happened { automation, event_id, kind, .. }) => format!("{automation} {event_id} {kind:?}"),
             Err(err) => {
                 assert_eq!(err.disposition(), Disposition::Park);
                 err.to_string()
@@ -139,6 +185,12 @@ mod tests {
             &json!({"automation": "nightly", "scheduled_time": "2026-11-21T03:00:00Z"}),
             &format!("{no}\"nightly\" is"),
         );
+        let alarm = json!({"id": "e-2", "detail-type": "CloudWatch Alarm State Change", "detail": {"state": {}}});
+        let wrapped = json!({"automation": AUTOMATION, "event": alarm});
+        check(&wrapped, &format!("{AUTOMATION} e-2 Some(\"CloudWatch Alarm State Change\")"));
+        check(&json!({"automation": AUTOMATION, "event": {}}), &format!("{no}missing field `id`"));
+        check(&json!({"automation": AUTOMATION, "event": {"id": ""}}), &format!("{no}its id is empty"));
+        check(&json!({"event": alarm}), &format!("{no}missing field `automation`"));
         check(&json!([]), no);
         check(&json!("text"), no);
     }

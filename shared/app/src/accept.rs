@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use ozma_domain::audit::digest;
+use ozma_domain::delivery::EventSnapshot;
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::{EnvironmentId, RunId, TeamId};
 use ozma_domain::lane::{Lane, Share};
@@ -54,6 +55,18 @@ pub struct NewRun {
     pub automation_budget: Budget,
     /// The schedule that asks.
     pub schedule: Option<ScheduleSnapshot>,
+    /// The event that asks.
+    pub event: Option<EventSnapshot>,
+    /// Its id, where somebody has written that down beforehand: asked for again, it is the same run.
+    pub run_id: Option<RunId>,
+    pub object_cap: Option<ObjectCap>,
+}
+
+/// Runs that one lane may ask for in an hour, for one thing in the outside: two bots that answer each other never end.
+#[derive(Clone, Debug)]
+pub struct ObjectCap {
+    pub object: String,
+    pub most: u32,
 }
 
 impl NewRun {
@@ -93,6 +106,9 @@ impl NewRun {
             runs_per_hour: None,
             automation_budget: Budget::default(),
             schedule: None,
+            event: None,
+            run_id: None,
+            object_cap: None,
         }
     }
 }
@@ -130,6 +146,9 @@ pub enum AcceptError {
     /// 429.
     #[error("{reason}; try again in {retry_seconds} s")]
     TooMany { reason: String, retry_seconds: u64 },
+    /// To ask again does not help: it is a loop, or looks like one.
+    #[error("{reason}")]
+    ObjectFull { reason: String },
     #[error("the run could not be stored")]
     Store(#[from] StoreError),
 }
@@ -159,7 +178,13 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
         return Err(InvalidField::new("scheduling.not_before", reason).into());
     }
     let team = app.team(&new.team).await?;
-    let mut run_id = app.new_run_id(now);
+    let mut run_id = new.run_id.unwrap_or_else(|| app.new_run_id(now));
+    if new.run_id.is_some()
+        && let Some(run) = app.store.run(run_id).await?
+    {
+        send_tick(app, &run.team).await;
+        return Ok(AcceptedRun { run_id, state: run.state, created: false });
+    }
     if let Some(given) = new.idempotency {
         let row = IdempotencyRow {
             key_hash: digest(given.key.as_bytes()).to_string(),
@@ -182,6 +207,13 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
         run_id = first.run_id;
     }
     check_rate(app, &team, &new.lane, &new.scheduling, new.runs_per_hour).await?;
+    if let Some(ObjectCap { object, most }) = &new.object_cap {
+        let subject = format!("{}\nobject\n{object}", new.lane);
+        if count_in_hour(app, &team, &subject, *most).await?.is_some() {
+            let reason = format!("{object} started {most} runs of it in this hour already; is it a loop?");
+            return Err(AcceptError::ObjectFull { reason });
+        }
+    }
     let front = app.store.queue_front(&new.team).await?;
     if let Some((what, cap)) = full(app, &team, &new.lane, front.as_ref()).await? {
         let reason = format!("{what} is full: {cap} runs wait already");
@@ -207,6 +239,7 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
         depth,
         automation_budget: new.automation_budget,
         schedule: new.schedule,
+        event: new.event,
         scheduling: new.scheduling,
         limits: new.limits,
     };
@@ -271,20 +304,23 @@ async fn check_rate(
     scheduling: &Scheduling,
     runs_per_hour: Option<u32>,
 ) -> Result<(), AcceptError> {
-    const HOUR: i64 = 3600;
     let of_user = matches!(lane, Lane::User(_)).then_some(team.settings.runs_per_hour).flatten();
     let Some(most) = runs_per_hour.or(of_user) else { return Ok(()) };
     let key = scheduling.concurrency.as_ref().filter(|_| runs_per_hour.is_some());
     let key = key.map_or("", |concurrency| concurrency.key.as_str());
     let subject = format!("{lane}\n{key}");
+    let Some(retry_seconds) = count_in_hour(app, team, &subject, most).await? else { return Ok(()) };
+    let of = if key.is_empty() { lane.to_string() } else { format!("{lane} with the key \"{key}\"") };
+    Err(AcceptError::TooMany { reason: format!("{of} asked for {most} runs in this hour already"), retry_seconds })
+}
+
+/// Counts one more of `subject` in this hour. Some: there were `most` already, and so many seconds are left of it.
+async fn count_in_hour(app: &App, team: &TeamRow, subject: &str, most: u32) -> Result<Option<u64>, StoreError> {
+    const HOUR: i64 = 3600;
     let now = app.now().as_second();
     let hour = now - now.rem_euclid(HOUR);
-    if app.store.count_in_hour(&team.team, &digest(subject.as_bytes()).to_string(), hour, most).await? {
-        return Ok(());
-    }
-    let of = if key.is_empty() { lane.to_string() } else { format!("{lane} with the key \"{key}\"") };
-    let retry_seconds = u64::try_from(hour + HOUR - now).unwrap_or(1);
-    Err(AcceptError::TooMany { reason: format!("{of} asked for {most} runs in this hour already"), retry_seconds })
+    let is_counted = app.store.count(&team.team, &digest(subject.as_bytes()).to_string(), hour, most).await?;
+    Ok((!is_counted).then(|| u64::try_from(hour + HOUR - now).unwrap_or(1)))
 }
 
 /// Tells the dispatcher that there may be work. A tick that is lost costs time, not the run: the sweep sends another.

@@ -1,11 +1,14 @@
 //! Automations: create, change, rotate, delete. What is refused says which field and why.
 
-use ozma_domain::automation::{Automation, AutomationConfig};
-use ozma_domain::id::{AutomationId, EnvironmentId, TeamId};
+use jiff::Timestamp;
+use ozma_domain::automation::{Automation, AutomationConfig, Failures};
+use ozma_domain::id::{AutomationId, EnvironmentId, RunId, TeamId, WebhookId};
 use ozma_domain::template::InvalidField;
+use ozma_domain::trigger::Source;
 use ozma_store::{Saved, SavedAutomation, StoreError, Written};
 
 use crate::App;
+use crate::metrics;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AutomationError {
@@ -15,6 +18,8 @@ pub enum AutomationError {
     Invalid(#[from] InvalidField),
     #[error("run.config.environment_id: there is no environment {0}; `oz environment list` shows those there are")]
     UnknownEnvironment(EnvironmentId),
+    #[error("on.webhook: there is no webhook {0}; `oz webhook list` shows those there are")]
+    UnknownWebhook(WebhookId),
     #[error("there is an automation named \"{0}\" already; choose another name or update that one")]
     NameTaken(String),
     #[error("the automation was changed or deleted at the same moment; look at it again")]
@@ -34,6 +39,8 @@ pub async fn create(app: &App, team: &TeamId, config: AutomationConfig) -> Resul
         rotated_at: None,
         created_at: now,
         last_updated: now,
+        failures: Failures::default(),
+        paused_because: None,
     };
     saved(app.store.create_automation(&automation).await?, automation)
 }
@@ -58,7 +65,7 @@ pub async fn update(
 ) -> Result<Automation, AutomationError> {
     check(app, team, &config).await?;
     let old = read(app, team, id_or_name).await?;
-    let new = Automation { config, last_updated: app.now(), ..old.automation.clone() };
+    let new = old.automation.updated(config, app.now());
     saved(app.store.update_automation(&old, &new).await?, new)
 }
 
@@ -74,6 +81,27 @@ pub async fn delete(app: &App, team: &TeamId, id_or_name: &str) -> Result<(), Au
     match app.store.delete_automation(&old).await? {
         Written::Now => Ok(()),
         Written::Lost => Err(AutomationError::Lost),
+    }
+}
+
+/// A run of it has ended. Too many failures in a row pause it; told again, it is as if it had been told once.
+pub(crate) async fn after_run(
+    app: &App,
+    id: &AutomationId,
+    run: RunId,
+    succeeded: bool,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    loop {
+        let Some(old) = app.store.automation(id).await? else { return Ok(()) };
+        let Some(new) = old.automation.after_run(run, succeeded, at) else { return Ok(()) };
+        if app.store.update_automation(&old, &new).await? == Saved::Now {
+            if let Some(reason) = &new.paused_because {
+                tracing::warn!(automation.id = %id, "an automation was paused: {reason}");
+                metrics::count("AutomationsPaused", 1);
+            }
+            return Ok(());
+        }
     }
 }
 
@@ -95,6 +123,11 @@ async fn read(app: &App, team: &TeamId, id_or_name: &str) -> Result<SavedAutomat
 
 async fn check(app: &App, team: &TeamId, config: &AutomationConfig) -> Result<(), AutomationError> {
     config.check()?;
+    if let Some(Source::Webhook(id)) = &config.trigger.on
+        && app.store.webhook(id).await?.is_none_or(|saved| saved.webhook.team != *team)
+    {
+        return Err(AutomationError::UnknownWebhook(id.clone()));
+    }
     match &config.template.environment {
         Some(uid) if app.store.environment(team, uid).await?.is_none() => {
             Err(AutomationError::UnknownEnvironment(uid.clone()))

@@ -4,10 +4,13 @@ use futures_util::stream::{self, StreamExt};
 use ozma_domain::audit::manifest::{Manifest, SegmentEntry, SignedManifest};
 use ozma_domain::audit::{Digest, digest};
 use ozma_domain::id::{ExecutionId, RunId};
+use ozma_domain::lane::Lane;
 use ozma_domain::run::{Prompt, Run, RunRequest};
+use ozma_domain::state::RunState;
 use ozma_store::{ArchiveKey, Owed, StoreError, Written};
 
 use crate::App;
+use crate::automations::after_run;
 use crate::metrics;
 use crate::ports::{PortError, RunEnded};
 
@@ -31,6 +34,7 @@ pub async fn complete(app: &App, run_id: RunId) -> Result<Vec<Owed>, CompleteErr
     // Neither waits for the other: a bus that is down keeps no trail unsealed. A cancelled agent may still be saying its
     // last words, so its trail is sealed when it is gone.
     if still.contains(&Owed::Publish) {
+        note_end(app, &run).await?;
         match app.bus.publish(&event(&run, &request)).await {
             Ok(()) => still.retain(|owed| *owed != Owed::Publish),
             Err(err) => failure = Some(CompleteError::from(err)),
@@ -55,6 +59,17 @@ pub async fn complete(app: &App, run_id: RunId) -> Result<Vec<Owed>, CompleteErr
         still.retain(|owed| was.contains(owed));
     }
     failure.map_or(Ok(still), Err)
+}
+
+/// Tells the automation that asked for the run how it ended. What somebody cancelled says nothing of it.
+async fn note_end(app: &App, run: &Run) -> Result<(), StoreError> {
+    let Lane::Automation(id) = &run.share.lane else { return Ok(()) };
+    let succeeded = match run.state {
+        RunState::Succeeded => true,
+        RunState::Failed | RunState::Error => false,
+        _ => return Ok(()),
+    };
+    after_run(app, id, run.run_id, succeeded, run.ended_at.unwrap_or(run.updated_at)).await
 }
 
 fn event(run: &Run, request: &RunRequest) -> RunEnded {

@@ -165,10 +165,13 @@ pub(crate) async fn environment_of(
     request: &RunRequest,
 ) -> Result<Result<EnvironmentConfig, Outcome>, StoreError> {
     let Some(uid) = &request.environment else { return Ok(Ok(EnvironmentConfig::default())) };
-    Ok(app.store.environment(&request.team, uid).await?.map(|saved| saved.environment.config).ok_or_else(|| {
+    let Some(saved) = app.store.environment(&request.team, uid).await? else {
         let message = format!("the environment {uid} was deleted while the run waited");
-        Outcome::failed(FailureClass::EnvironmentMissing, message)
-    }))
+        return Ok(Err(Outcome::failed(FailureClass::EnvironmentMissing, message)));
+    };
+    let config = saved.environment.config;
+    let without_secrets = request.event.as_ref().is_some_and(|event| event.without_secrets);
+    Ok(Ok(if without_secrets { config.without_secrets() } else { config }))
 }
 
 async fn missing_secret(app: &App, run: &Run, environment: &EnvironmentConfig) -> Result<Option<Outcome>, PortError> {

@@ -8,6 +8,7 @@ pub mod automations;
 pub mod cancel;
 pub mod clock;
 pub mod complete;
+pub mod deliveries;
 pub mod dispatch;
 pub mod environments;
 pub mod executions;
@@ -23,6 +24,7 @@ pub mod sweep;
 pub mod teams;
 pub mod transcript;
 pub mod waiting;
+pub mod webhooks;
 
 mod app;
 mod budget;

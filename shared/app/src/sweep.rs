@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use ozma_domain::id::{ExecutionId, TeamId};
+use ozma_domain::id::{DeliveryId, ExecutionId, TeamId};
 use ozma_domain::limits;
 use ozma_domain::run::Run;
 use ozma_domain::state::RunState;
@@ -21,6 +21,7 @@ use crate::launch::{LaunchError, launch};
 use crate::metrics;
 use crate::ports::{ContainerStatus, PortError, QueueMessage};
 use crate::queueing::is_superseded;
+use crate::receive::{self, ReceiveError};
 use crate::settle::{SettleError, Settled, container_gone, overdue, settle};
 
 /// How long a container that has to stop may take to go: until the next round tells it to, at most a minute, then its own
@@ -46,15 +47,17 @@ pub struct Repairs {
     pub stopped: usize,
     /// Ends that were not sealed or published.
     pub completed: usize,
+    /// Deliveries that owed runs.
+    pub delivered: usize,
 }
 
 impl Repairs {
     /// A metric that should read zero. Nothing is counted where there was nothing to repair.
     fn measure(self) {
-        let Self { started, relaunched, ended, stopped, completed } = self;
-        let all = started + relaunched + ended + stopped + completed;
+        let Self { started, relaunched, ended, stopped, completed, delivered } = self;
+        let all = started + relaunched + ended + stopped + completed + delivered;
         if all > 0 {
-            tracing::warn!(started, relaunched, ended, stopped, completed, "the sweep repaired something");
+            tracing::warn!(started, relaunched, ended, stopped, completed, delivered, "the sweep repaired something");
             metrics::count("Repairs", all);
         }
     }
@@ -74,6 +77,8 @@ pub enum SweepError {
     Dispatch(#[from] DispatchError),
     #[error("the sweep could not complete an end")]
     Complete(#[from] CompleteError),
+    #[error("the sweep could not finish a delivery")]
+    Receive(#[from] ReceiveError),
 }
 
 /// One round over every team. What fails is logged and keeps nothing else waiting; the first error is returned.
@@ -91,6 +96,10 @@ pub async fn sweep(app: &App, awake_since: Timestamp) -> Result<Repairs, SweepEr
     for team in &teams {
         let swept = round.team(team).await;
         round.note("a team", swept);
+    }
+    for team in &teams {
+        let swept = round.deliveries(team).await;
+        round.note("the deliveries of a team", swept);
     }
     let swept = round.containers().await;
     round.note("the containers", swept);
@@ -201,6 +210,47 @@ impl Round<'_> {
             if stop(app, &run, execution).await? {
                 self.repairs.ended += usize::from(is_now(settle(app, execution, &failure, None).await?));
             }
+        }
+        Ok(())
+    }
+
+    /// Starts what deliveries owe that somebody took and did not finish, and moves the mark before which none does. Most
+    /// senders deliver again what was not answered; GitHub does not.
+    async fn deliveries(&mut self, row: &TeamRow) -> Result<(), SweepError> {
+        const ROUND: usize = 1_000;
+        let app = self.app;
+        let from = row.deliveries_swept.unwrap_or(DeliveryId::first_at(0));
+        // Younger ones are at work still.
+        let left_before = after(app.now(), -limits::DELIVERY_LEFT_SECONDS);
+        let mut mark = None;
+        let mut all_done = true;
+        for saved in app.store.deliveries_since(&row.team, from, ROUND).await? {
+            let id = saved.delivery.id;
+            if saved.delivery.received_at >= left_before {
+                break;
+            }
+            let mut done = saved.delivery.is_done();
+            if !done {
+                match receive::finish(app, saved).await {
+                    Ok(_) => {
+                        self.repairs.delivered += 1;
+                        done = true;
+                    }
+                    // Neither its body nor its automation will come back.
+                    Err(err @ (ReceiveError::Nowhere | ReceiveError::Decode(_))) => {
+                        tracing::warn!(delivery.id = %id, error = %chain(&err), "a delivery cannot be finished");
+                        done = true;
+                    }
+                    Err(err) => self.note("a delivery", Err(err.into())),
+                }
+            }
+            all_done &= done;
+            if all_done {
+                mark = Some(id);
+            }
+        }
+        if let Some(mark) = mark.filter(|mark| Some(*mark) != row.deliveries_swept) {
+            app.store.mark_deliveries_swept(&row.team, mark).await?;
         }
         Ok(())
     }

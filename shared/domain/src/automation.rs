@@ -1,16 +1,20 @@
-//! Automations: a stored run template, and the secret with which the outside asks for a run of it.
+//! Automations: a stored run template, what starts it, and the secret with which the outside asks for a run of it.
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AutomationId, TeamId};
+use crate::event_key;
+use crate::harness::HarnessKind;
+use crate::id::{AutomationId, RunId, TeamId};
 use crate::lane::check_weight;
 use crate::limits;
+use crate::prompt_template::PromptTemplate;
 use crate::run_limits::Budget;
 use crate::standard_webhooks::SigningSecret;
 use crate::template::{InvalidField, RunTemplate};
 use crate::text;
+use crate::trigger::Trigger;
 
 /// An automation as stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +28,21 @@ pub struct Automation {
     pub rotated_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub last_updated: Timestamp,
+    #[serde(skip_serializing_if = "Failures::is_none", default)]
+    pub failures: Failures,
+    /// Why it was paused, if nobody did it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub paused_because: Option<String>,
+}
+
+/// The runs of an automation that failed one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failures {
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub runs: Vec<RunId>,
+    /// When one last succeeded, or somebody resumed it: what failed before then does not count.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<Timestamp>,
 }
 
 /// What a user sets. `name` is unique within the team.
@@ -34,6 +53,8 @@ pub struct AutomationConfig {
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub paused: bool,
     pub template: RunTemplate,
+    #[serde(default)]
+    pub trigger: Trigger,
     /// Of its lane, see [`crate::lane`]; the team's for automations where there is none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub weight: Option<u16>,
@@ -63,8 +84,29 @@ impl AutomationConfig {
             let reason = "each trigger would start its run at that one moment; leave it out";
             return Err(InvalidField::new("run.scheduling.not_before", reason));
         }
+        self.trigger.check()?;
         // The template is the member `run` of the API.
-        self.template.check().map_err(|err| InvalidField { field: format!("run.{}", err.field), ..err })
+        let within = |err: InvalidField| InvalidField { field: format!("run.{}", err.field), ..err };
+        self.template.check().map_err(within)?;
+        if let Some(concurrency) = &self.template.scheduling.concurrency {
+            event_key::check(&concurrency.key).map_err(within)?;
+        }
+        self.prompt().map(drop).map_err(within)
+    }
+
+    /// The template of its prompts. None for a script: what somebody wrote in an event must never become a command, so that
+    /// a script is run as it is, and reads the event from its file.
+    pub fn prompt(&self) -> Result<Option<PromptTemplate>, InvalidField> {
+        match self.template.harness {
+            HarnessKind::Shell => Ok(None),
+            _ => PromptTemplate::parse(&self.template.prompt).map(Some),
+        }
+    }
+}
+
+impl Failures {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -83,6 +125,43 @@ impl Automation {
         std::iter::once(self.secret(key)).chain(before).collect()
     }
 
+    /// The same after a run of it has ended at `at`, as often as it is told. None: that changes nothing.
+    pub fn after_run(&self, run: RunId, succeeded: bool, at: Timestamp) -> Option<Self> {
+        let Failures { runs, since } = &self.failures;
+        if since.is_some_and(|since| at <= since) {
+            return None;
+        }
+        if succeeded {
+            // Nothing is to be forgotten, and a row not to be written.
+            let failures = Failures { runs: Vec::new(), since: Some(at) };
+            return (!runs.is_empty()).then(|| Self { failures, ..self.clone() });
+        }
+        if runs.contains(&run) || self.config.paused {
+            return None;
+        }
+        let mut after = self.clone();
+        after.failures.runs.push(run);
+        let failed = after.failures.runs.len();
+        if failed >= limits::AUTOMATION_FAILURES {
+            after.config.paused = true;
+            after.paused_because = Some(format!("its last {failed} runs failed, {run} as the last"));
+        }
+        Some(after)
+    }
+
+    /// The same with what a user set at `now`. Resumed, it begins anew.
+    pub fn updated(&self, config: AutomationConfig, now: Timestamp) -> Self {
+        let mut updated = Self { last_updated: now, ..self.clone() };
+        if !config.paused {
+            updated.paused_because = None;
+            if self.config.paused {
+                updated.failures = Failures { runs: Vec::new(), since: Some(now) };
+            }
+        }
+        updated.config = config;
+        updated
+    }
+
     /// The same with its next secret.
     pub fn rotated(&self, now: Timestamp) -> Self {
         let secret_generation = self.secret_generation.saturating_add(1);
@@ -93,6 +172,7 @@ impl Automation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduling::{Concurrency, KeyPolicy};
 
     fn automation() -> Automation {
         serde_json::from_value(serde_json::json!({
@@ -120,6 +200,49 @@ mod tests {
         check(|c| c.name = "ü".repeat(101), "name");
         check(|c| c.template.prompt = String::new(), "run.prompt");
         check(|c| c.template.deadline_seconds = Some(0), "run.config.deadline_seconds");
+        check(|c| c.trigger.events = vec![String::new()], "on.events");
+        let key = |key: &str| Some(Concurrency { key: key.to_owned(), policy: KeyPolicy::Queue });
+        check(|c| c.template.scheduling.concurrency = key("review {item}"), "ok");
+        check(|c| c.template.scheduling.concurrency = key("review {issue}"), "run.scheduling.concurrency.key");
+    }
+
+    #[test]
+    fn a_script_is_no_template() {
+        let bash = r#"[ ${#list[@]} = 0 ] && echo '{{ nothing.of(the).kind }}'"#;
+        check(|c| c.template.prompt = bash.to_owned(), "ok");
+        check(
+            |c| {
+                c.template.prompt = bash.to_owned();
+                c.template.harness = HarnessKind::Claude;
+            },
+            "run.prompt",
+        );
+    }
+
+    #[test]
+    fn five_failures_in_a_row_pause_it_with_the_reason() {
+        let run = |n: u8| RunId::new(1_000, [n; 10]);
+        let at = |n: u8| Timestamp::from_second(1_800_000_000 + i64::from(n)).unwrap();
+        let mut one = automation();
+        for n in 1..=4 {
+            one = one.after_run(run(n), false, at(n)).unwrap();
+            assert!(one.after_run(run(n), false, at(n)).is_none(), "told twice");
+        }
+        // One that succeeds in between: none before it counts any more, however late it is told.
+        let mended = one.after_run(run(5), true, at(5)).unwrap();
+        assert_eq!(mended.after_run(run(4), false, at(4)), None);
+        assert_eq!(mended.after_run(run(6), true, at(6)), None, "nothing to forget");
+        assert_eq!(mended.after_run(run(6), false, at(6)).unwrap().failures.runs, [run(6)]);
+
+        let paused = one.after_run(run(5), false, at(5)).unwrap();
+        let reason = format!("its last 5 runs failed, {} as the last", run(5));
+        assert_eq!((paused.config.paused, paused.paused_because.as_deref()), (true, Some(reason.as_str())));
+        assert_eq!(paused.after_run(run(6), false, at(6)), None);
+        let renamed = AutomationConfig { name: "other".to_owned(), ..paused.config.clone() };
+        assert_eq!(paused.updated(renamed, at(7)).paused_because, paused.paused_because);
+        let resumed = paused.updated(automation().config, at(8));
+        assert_eq!((resumed.config.paused, resumed.paused_because.as_deref()), (false, None));
+        assert!(resumed.failures.runs.is_empty() && resumed.after_run(run(7), false, at(7)).is_none());
     }
 
     #[test]

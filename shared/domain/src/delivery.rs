@@ -20,6 +20,9 @@ pub struct Delivery {
     pub provider: Option<Provider>,
     /// What happened, by its name.
     pub event: String,
+    /// What its provider calls it beside the payload, where that is not its name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kind: Option<String>,
     /// Where people see it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub url: Option<String>,
@@ -53,7 +56,10 @@ pub enum Verdict {
     /// Taken, and nothing that could start anything: why.
     NotUsed(String),
     /// Not taken. The body is not kept.
-    Rejected { status: u16, reason: String },
+    Rejected {
+        status: u16,
+        reason: String,
+    },
 }
 
 /// A run that a delivery starts.
@@ -77,7 +83,10 @@ pub enum OwedState {
     Owed,
     Started,
     /// It cannot be. Whoever delivers it again may find that it can.
-    Refused { reason: String, again: bool },
+    Refused {
+        reason: String,
+        again: bool,
+    },
 }
 
 /// An automation that the event did not start.
@@ -107,6 +116,11 @@ pub struct EventSnapshot {
 }
 
 impl Delivery {
+    /// By what a provider's payload is read.
+    pub fn kind(&self) -> &str {
+        self.kind.as_deref().unwrap_or(&self.event)
+    }
+
     /// Whether each run that it starts has been tried.
     pub fn is_done(&self) -> bool {
         self.runs.iter().all(|run| run.state != OwedState::Owed)

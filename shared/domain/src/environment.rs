@@ -87,6 +87,11 @@ pub struct InvalidEnvironment {
 }
 
 impl EnvironmentConfig {
+    /// The same for a run that works on code which may be a stranger's: whatever it does, there is nothing to take.
+    pub fn without_secrets(self) -> Self {
+        Self { secrets: Vec::new(), secret_references: Default::default(), aws_role: None, ..self }
+    }
+
     /// Whether an agent could work in this. Repositories and secret names have been checked by their types.
     pub fn check(&self) -> Result<(), InvalidEnvironment> {
         let no = |field, reason: &str| Err(InvalidEnvironment { field, reason: reason.to_owned() });

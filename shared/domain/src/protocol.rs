@@ -91,6 +91,21 @@ pub struct Assignment {
     /// What an earlier execution of the run saved, to begin with.
     #[serde(default)]
     pub restore: Option<Restore>,
+    /// The event that the run was started by.
+    #[serde(default)]
+    pub event: Option<AssignedEvent>,
+}
+
+/// An event, for the task to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignedEvent {
+    /// The provider's name; empty where it is none that is known.
+    pub provider: String,
+    pub name: String,
+    #[serde(default)]
+    pub url: Option<String>,
+    /// The whole payload as it came, written to a file beside the work: what people wrote in it is data.
+    pub payload: String,
 }
 
 /// A set, and the number of the execution that saved it.
@@ -109,6 +124,10 @@ pub struct Usage {
 
 /// The task's variable with the path of a file to which it appends lines such as `{"tokens": 1200, "usd": 0.018}`.
 pub const USAGE_FILE: &str = "OZ_USAGE_FILE";
+
+/// The task's variables that say what started it: the path of a file with the payload, the event's name, its provider and the
+/// address where people see it.
+pub const EVENT_VARIABLES: [&str; 4] = ["OZ_EVENT_PAYLOAD", "OZ_EVENT_NAME", "OZ_EVENT_PROVIDER", "OZ_EVENT_URL"];
 
 /// Goes with a segment once there is some: [`Usage`] as JSON, the sum of this execution.
 pub const USAGE_HEADER: &str = "x-oz-usage";

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::EventSnapshot;
 use crate::error_code::ErrorCode;
 use crate::harness::HarnessKind;
 use crate::id::{EnvironmentId, ExecutionId, RunId, ScheduleId, TeamId};
@@ -54,6 +55,9 @@ pub struct RunRequest {
     /// The schedule that asked for it, as it was then.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub schedule: Option<ScheduleSnapshot>,
+    /// The event that asked for it, whose payload it works with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub event: Option<EventSnapshot>,
 }
 
 /// A schedule, as a run remembers it.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use ozma_domain::id::{ExecutionId, RunId, TeamId};
+use jiff::Timestamp;
+use ozma_domain::id::{DeliveryId, ExecutionId, RunId, TeamId};
 
 use crate::error::{StoreError, code};
 use crate::table::Created;
@@ -54,6 +55,11 @@ pub enum ArchiveKey<'a> {
     Prompt {
         team: &'a TeamId,
         run: RunId,
+    },
+    /// The body of a delivery.
+    Payload {
+        team: &'a TeamId,
+        delivery: DeliveryId,
     },
 }
 
@@ -142,7 +148,7 @@ impl ArchiveKey<'_> {
     fn content_type(&self) -> &'static str {
         match self {
             Self::Segment { .. } | Self::OutputPart { .. } | Self::Artifact { .. } => "application/gzip",
-            Self::Manifest { .. } | Self::ArtifactSet { .. } => "application/json",
+            Self::Manifest { .. } | Self::ArtifactSet { .. } | Self::Payload { .. } => "application/json",
             Self::Prompt { .. } => "text/plain; charset=utf-8",
         }
     }
@@ -172,13 +178,21 @@ impl fmt::Display for ArchiveKey<'_> {
             Self::Prompt { team, run } => {
                 write!(f, "prompt/v1/team={team}/date={}/run={run}/prompt.txt", date(*run))
             }
+            Self::Payload { team, delivery } => {
+                write!(f, "payload/v1/team={team}/date={}/{delivery}.json", day(delivery.unix_ms()))
+            }
         }
     }
 }
 
 /// The day a run was accepted, in UTC: its id tells.
 fn date(run: RunId) -> String {
-    run.accepted_at().strftime("%Y-%m-%d").to_string()
+    day(run.unix_ms())
+}
+
+fn day(unix_ms: u64) -> String {
+    let at = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+    at.strftime("%Y-%m-%d").to_string()
 }
 
 #[cfg(test)]
@@ -197,6 +211,7 @@ mod tests {
             ArchiveKey::Artifact { team: &team, execution, number: 4 },
             ArchiveKey::ArtifactSet { team: &team, execution },
             ArchiveKey::Prompt { team: &team, run },
+            ArchiveKey::Payload { team: &team, delivery: DeliveryId::new(1_795_226_584_005, [7; 10]) },
         ];
         insta::assert_snapshot!(keys.map(|key| key.to_string()).join("\n"));
     }

@@ -1,13 +1,14 @@
 //! Automations, and the uniqueness of their names.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use ozma_domain::automation::Automation;
 use ozma_domain::id::{AutomationId, TeamId};
+use ozma_domain::trigger::Source;
 use serde::{Deserialize, Serialize};
 
 use crate::environments::Saved;
 use crate::error::StoreError;
-use crate::item::{create, delete, delete_if, to_item, update};
+use crate::item::{create, delete, delete_if, replace, to_item, update};
 use crate::key::Key;
 use crate::table::{Consistency, Order, Range, Store, Written};
 
@@ -18,6 +19,13 @@ pub struct SavedAutomation {
     pub automation: Automation,
     #[serde(default)]
     pub version: u64,
+}
+
+/// An automation that listens, and to what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    pub id: AutomationId,
+    pub on: Source,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,10 +63,13 @@ impl Store {
     pub async fn create_automation(&self, automation: &Automation) -> Result<Saved, StoreError> {
         let Automation { team, id, config, .. } = automation;
         let row = SavedAutomation { automation: automation.clone(), version: 1 };
-        let writes = vec![
+        let mut writes = vec![
             create(&self.table, to_item(&row, &Key::Automation(id))?),
             create(&self.table, to_item(&NameRow { id: id.clone() }, &Key::AutomationName(team, &config.name))?),
         ];
+        if let Some(on) = &config.trigger.on {
+            writes.push(self.listener(automation, on)?);
+        }
         match self.write("create an automation", writes).await? {
             Written::Now => Ok(Saved::Now),
             Written::Lost => self.verdict_on_name(team, &config.name, id, Saved::Now).await,
@@ -76,6 +87,11 @@ impl Store {
             writes.push(create(&self.table, name));
             writes.push(delete(&self.table, &Key::AutomationName(team, old_name)));
         }
+        match (&old.automation.config.trigger.on, &config.trigger.on) {
+            (before, now) if before == now => {}
+            (_, Some(on)) => writes.push(self.listener(new, on)?),
+            (_, None) => writes.push(delete(&self.table, &Key::Listener(team, id))),
+        }
         match self.write("update an automation", writes).await? {
             Written::Now => Ok(Saved::Now),
             Written::Lost => self.verdict_on_name(team, &config.name, id, Saved::Lost).await,
@@ -88,8 +104,33 @@ impl Store {
         let writes = vec![
             delete_if(&self.table, &Key::Automation(id), "version", version),
             delete(&self.table, &Key::AutomationName(team, &config.name)),
+            delete(&self.table, &Key::Listener(team, id)),
         ];
         self.write("delete an automation", writes).await
+    }
+
+    /// Every automation of the team that listens to something.
+    pub async fn listeners(&self, team: &TeamId) -> Result<Vec<Listener>, StoreError> {
+        let any = AutomationId::new([0; 16]);
+        let range = Range {
+            partition: Key::Listener(team, &any),
+            from: None,
+            to: None,
+            order: Order::Ascending,
+            consistency: Consistency::Strong,
+            limit: usize::MAX,
+        };
+        self.query(range).await
+    }
+
+    /// Those of the automations that there are, in no particular order.
+    pub async fn automations_of(&self, ids: &[AutomationId]) -> Result<Vec<SavedAutomation>, StoreError> {
+        self.get_all(&ids.iter().map(Key::Automation).collect::<Vec<_>>(), Consistency::Strong).await
+    }
+
+    fn listener(&self, automation: &Automation, on: &Source) -> Result<TransactWriteItem, StoreError> {
+        let row = Listener { id: automation.id.clone(), on: on.clone() };
+        Ok(replace(&self.table, to_item(&row, &Key::Listener(&automation.team, &automation.id))?))
     }
 
     /// Why a save was refused: the name is another's, or `otherwise`.

@@ -2,6 +2,7 @@
 //! costs half of what it would in the run's transaction; a request that dies in between leaves the key to its repetition.
 
 use ozma_domain::id::{RunId, TeamId};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
@@ -22,12 +23,19 @@ impl Store {
     /// The row that holds the key: this one, or an earlier one.
     pub async fn reserve(&self, team: &TeamId, row: &IdempotencyRow) -> Result<IdempotencyRow, StoreError> {
         let key = Key::Idempotency { team, key_hash: &row.key_hash };
+        self.first(&key, row, "reserve an idempotency key").await
+    }
+
+    /// The row that was first at a place: this one, or an earlier one.
+    pub(crate) async fn first<Row>(&self, key: &Key<'_>, row: &Row, what: &'static str) -> Result<Row, StoreError>
+    where
+        Row: Clone + Serialize + DeserializeOwned,
+    {
         loop {
-            let written = self.write("reserve an idempotency key", vec![create(&self.table, to_item(row, &key)?)]);
-            if written.await? == Written::Now {
+            if self.write(what, vec![create(&self.table, to_item(row, key)?)]).await? == Written::Now {
                 return Ok(row.clone());
             }
-            if let Some(first) = self.get(&key, Consistency::Strong).await? {
+            if let Some(first) = self.get(key, Consistency::Strong).await? {
                 return Ok(first);
             }
             // It expired in between.

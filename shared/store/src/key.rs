@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use ozma_domain::id::{AutomationId, EnvironmentId, RunId, ScheduleId, TeamId};
+use ozma_domain::id::{AutomationId, DeliveryId, EnvironmentId, RunId, ScheduleId, TeamId, WebhookId};
 use ozma_domain::lane::Lane;
 
 /// A row's place. Sort keys that hold numbers or times are zero-padded, so that they sort as such.
@@ -49,9 +49,19 @@ pub(crate) enum Key<'a> {
     Automation(&'a AutomationId),
     /// Makes an automation's name unique in its team. The partition is the team's list of automations, by name.
     AutomationName(&'a TeamId, &'a str),
+    /// An automation that listens to more than its own address. The partition is all of a team.
+    Listener(&'a TeamId, &'a AutomationId),
+    /// By its id alone, as is an automation.
+    Webhook(&'a WebhookId),
+    /// Makes a webhook's name unique in its team. The partition is the team's list of webhooks, by name.
+    WebhookName(&'a TeamId, &'a str),
+    /// What came in, in the order in which it did, because ids are.
+    Delivery(&'a TeamId, DeliveryId),
+    /// Which delivery something was, by the hash of whence it came and what told it apart.
+    Seen(&'a str),
     /// What an account has used and reserved in a month.
     Account(&'a TeamId, &'a str, &'a str),
-    /// How often something was asked for in an hour, which is its beginning in seconds since 1970.
+    /// How often something came in an hour or a minute, which is its beginning in seconds since 1970.
     Rate(&'a TeamId, &'a str, i64),
     /// Answers a repeated request with the first one's run.
     Idempotency {
@@ -95,6 +105,11 @@ impl Key<'_> {
             Self::EnvironmentName(team, name) => (format!("team#{team}#environment-names"), (*name).to_owned()),
             Self::Automation(id) => (format!("automation#{id}"), "automation".to_owned()),
             Self::AutomationName(team, name) => (format!("team#{team}#automation-names"), (*name).to_owned()),
+            Self::Listener(team, id) => (format!("team#{team}#listeners"), id.to_string()),
+            Self::Webhook(id) => (format!("webhook#{id}"), "webhook".to_owned()),
+            Self::WebhookName(team, name) => (format!("team#{team}#webhook-names"), (*name).to_owned()),
+            Self::Delivery(team, id) => (format!("team#{team}#deliveries"), id.to_string()),
+            Self::Seen(hash) => (format!("seen#{hash}"), "delivery".to_owned()),
             Self::Idempotency { team, key_hash } => {
                 (format!("team#{team}#idempotency#{key_hash}"), "idempotency".to_owned())
             }
@@ -128,6 +143,7 @@ mod tests {
         let environment = EnvironmentId::new([7; 16]);
         let automation = AutomationId::new([7; 16]);
         let schedule = ScheduleId::new([7; 16]);
+        let webhook = WebhookId::new([7; 16]);
         let lane = Lane::Automation(automation.clone());
         let at: Timestamp = "2026-11-21T02:03:04.005Z".parse().unwrap();
         let keys = [
@@ -154,6 +170,11 @@ mod tests {
             Key::EnvironmentName(&team, "web"),
             Key::Automation(&automation),
             Key::AutomationName(&team, "nightly"),
+            Key::Listener(&team, &automation),
+            Key::Webhook(&webhook),
+            Key::WebhookName(&team, "acme"),
+            Key::Delivery(&team, DeliveryId::new(1_763_700_000_000, [7; 10])),
+            Key::Seen("c0ffee"),
             Key::Idempotency { team: &team, key_hash: "c0ffee" },
         ];
         let lines: Vec<String> = keys

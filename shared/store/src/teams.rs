@@ -1,7 +1,7 @@
 //! Teams and their plans.
 
 use jiff::Timestamp;
-use ozma_domain::id::TeamId;
+use ozma_domain::id::{DeliveryId, TeamId};
 use ozma_domain::plan::Plan;
 use ozma_domain::team_settings::TeamSettings;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ pub struct TeamRow {
     /// Nothing is owed of runs that ended before this: where the sweep starts to look.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub swept_until: Option<Timestamp>,
+    /// No delivery before this one owes a run: where the sweep starts to look.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deliveries_swept: Option<DeliveryId>,
     /// There was no room for an agent of this team: until then nobody asks again, and then one first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hold: Option<Hold>,
@@ -44,7 +47,15 @@ pub struct Hold {
 
 impl TeamRow {
     pub fn new(team: TeamId, plan: Plan) -> Self {
-        Self { team, plan, swept_until: None, hold: None, paused: None, settings: TeamSettings::default() }
+        Self {
+            team,
+            plan,
+            swept_until: None,
+            deliveries_swept: None,
+            hold: None,
+            paused: None,
+            settings: TeamSettings::default(),
+        }
     }
 
     pub fn is_held(&self, now: Timestamp) -> bool {
@@ -73,6 +84,12 @@ impl Store {
     /// Notes up to when nothing is owed, beside whatever else is being written to the team.
     pub async fn mark_swept(&self, team: &TeamId, until: Timestamp) -> Result<(), StoreError> {
         let _ = self.set(team, "swept_until", Some(&until)).await?;
+        Ok(())
+    }
+
+    /// Notes before which delivery no run is owed.
+    pub async fn mark_deliveries_swept(&self, team: &TeamId, before: DeliveryId) -> Result<(), StoreError> {
+        let _ = self.set(team, "deliveries_swept", Some(&before)).await?;
         Ok(())
     }
 

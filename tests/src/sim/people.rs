@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{Idempotency, NewRun, accept};
 use ozma_app::ports::QueueMessage;
-use ozma_app::receive::{self, ReceiveError, Received};
+use ozma_app::receive::{self, Delivered, ReceiveError, Request};
 use ozma_app::{App, cancel, environments, messages, teams};
 use ozma_domain::automation::Automation;
 use ozma_domain::id::{RunId, TeamId};
@@ -14,8 +14,9 @@ use ozma_domain::lane::Lane;
 use ozma_domain::plan::Plan;
 use ozma_domain::run_limits::{Budget, RunLimits};
 use ozma_domain::scheduling::{Concurrency, KeyPolicy, Scheduling};
-use ozma_domain::standard_webhooks::{self, Envelope, SIGNATURE};
+use ozma_domain::standard_webhooks::{self, SIGNATURE};
 use ozma_domain::text::chain;
+use ozma_domain::webhook_auth::Header;
 use ozma_store::{StoreError, TeamRow};
 
 use super::Event;
@@ -201,8 +202,10 @@ impl World {
                 self.spawn(async move {
                     let ask = || format!("delivers {delivery} to {}", automation.id);
                     let work = || trigger(&app, &automation, planned, &delivery, core.time());
-                    if let Some(Ok(received)) = insist(&core, ask, work).await {
-                        laws.answered(&format!("{delivery} of {} {planned}", automation.id), received.run_id);
+                    if let Some(Ok(delivered)) = insist(&core, ask, work).await
+                        && let [run_id] = delivered.runs()[..]
+                    {
+                        laws.answered(&format!("{delivery} of {} {planned}", automation.id), run_id);
                     }
                 });
             }
@@ -303,7 +306,7 @@ async fn trigger(
     planned: bool,
     delivery: &str,
     now: Timestamp,
-) -> Result<Received, ReceiveError> {
+) -> Result<Delivered, ReceiveError> {
     if planned {
         return receive::planned(app, &automation.id, delivery, b"").await;
     }
@@ -311,9 +314,9 @@ async fn trigger(
     let signature = automation.secret(&app.settings.webhook_key).sign(&id, now.as_second(), body);
     let at = now.as_second().to_string();
     let headers = [(standard_webhooks::ID, &id), (standard_webhooks::TIMESTAMP, &at), (SIGNATURE, &signature)];
-    let header = |name: &str| headers.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str());
-    let envelope = Envelope::read(header).expect("three headers");
-    receive::webhook(app, &automation.id.to_string(), &envelope, body).await
+    let header =
+        |name: &str| Header::of(headers.iter().filter(|(found, _)| *found == name).map(|(_, value)| value.as_bytes()));
+    receive::webhook(app, automation.id.as_str(), Request { header, path_token: None, body }).await
 }
 
 async fn change_plan(app: &App, team: &TeamId, agents: u16) -> Result<(), StoreError> {

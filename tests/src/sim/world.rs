@@ -347,6 +347,7 @@ fn automation(name: &str, policy: Option<KeyPolicy>) -> AutomationConfig {
         name: name.to_owned(),
         paused: false,
         template: template(concurrency),
+        trigger: Default::default(),
         weight: None,
         runs_per_hour: None,
         budget: Budget { minutes: Some(600), ..Budget::default() },

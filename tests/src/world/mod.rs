@@ -168,6 +168,9 @@ pub fn new_run(team: &TeamId, prompt: &str) -> NewRun {
         runs_per_hour: None,
         automation_budget: Default::default(),
         schedule: None,
+        event: None,
+        run_id: None,
+        object_cap: None,
     }
 }
 

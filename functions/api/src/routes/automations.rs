@@ -7,11 +7,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use ozma_app::App;
 use ozma_app::automations;
+use ozma_app::receive::{self, Tried};
 use ozma_domain::automation as domain;
 use ozma_domain::limits;
 use serde_json::Value;
 
 use super::new_run::template;
+use super::{deliveries, triggers};
 use crate::auth::Caller;
 use crate::base_url::BaseUrl;
 use crate::body::Body;
@@ -19,6 +21,7 @@ use crate::error::ApiError;
 use crate::path::Path;
 use crate::wire::{
     Automation, AutomationConfig, AutomationList, Budget, CreateRunRequest, Deleted, Limits, Problem, Scheduling,
+    TestRequest, TestResult,
 };
 
 /// Every automation of the team, by name.
@@ -58,7 +61,7 @@ pub(crate) async fn create(
     base: BaseUrl,
     body: Body<AutomationConfig>,
 ) -> Result<(StatusCode, Json<Automation>), ApiError> {
-    let automation = automations::create(&app, &caller.team, config(body.value)?).await?;
+    let automation = automations::create(&app, &caller.team, config(&app, &caller, body.value).await?).await?;
     Ok((StatusCode::CREATED, Json(answer_with_secret(&app, automation, &base))))
 }
 
@@ -97,7 +100,8 @@ pub(crate) async fn update(
     Path(id): Path<String>,
     body: Body<AutomationConfig>,
 ) -> Result<Json<Automation>, ApiError> {
-    Ok(Json(answer(automations::update(&app, &caller.team, &id, config(body.value)?).await?, &base)))
+    let config = config(&app, &caller, body.value).await?;
+    Ok(Json(answer(automations::update(&app, &caller.team, &id, config).await?, &base)))
 }
 
 /// Deletes an automation. Runs that it started go on.
@@ -138,7 +142,39 @@ pub(crate) async fn rotate_secret(
     Ok(Json(answer_with_secret(&app, automation, &base)))
 }
 
-fn config(wire: AutomationConfig) -> Result<domain::AutomationConfig, ApiError> {
+/// What an automation would make of an event that came before. Nothing is started.
+#[utoipa::path(
+    post,
+    path = "/automations/{id}/test",
+    operation_id = "testAutomation",
+    params(("id" = String, Path, description = "The id, or the name")),
+    request_body = TestRequest,
+    responses((status = 200, body = TestResult), (status = 400, body = Problem), (status = 404, body = Problem)),
+    tag = "automations"
+)]
+pub(crate) async fn test(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    body: Body<TestRequest>,
+) -> Result<Json<TestResult>, ApiError> {
+    let needed =
+        || ApiError::invalid("delivery_id", "needed: the event to try; `oz delivery list` shows those there are");
+    let delivery_id = deliveries::parsed(&body.value.delivery_id.ok_or_else(needed)?)?;
+    let saved = automations::find(&app, &caller.team, &id).await?.config;
+    let config = match body.value.config {
+        Some(wire) => config(&app, &caller, wire).await.map_err(|err| err.within("config"))?,
+        None => saved,
+    };
+    config.check().map_err(ApiError::from)?;
+    let tried = receive::try_out(&app, &caller.team, &config, delivery_id).await?;
+    let Tried { starts, why, conditions, prompt, absent, key, secrets } =
+        tried.ok_or_else(|| deliveries::unknown(delivery_id))?;
+    Ok(Json(TestResult { delivery_id, starts, why, conditions, prompt, absent, key, secrets }))
+}
+
+async fn config(app: &App, caller: &Caller, wire: AutomationConfig) -> Result<domain::AutomationConfig, ApiError> {
+    let trigger = triggers::trigger(app, caller, wire.on.unwrap_or_default()).await.map_err(|err| err.within("on"))?;
     let run = wire.run.ok_or_else(|| ApiError::invalid("run", "needed: the request that each trigger makes"))?;
     if run.parent_run_id.as_deref().is_some_and(|parent| !parent.is_empty()) {
         return Err(ApiError::invalid("run.parent_run_id", "a run that a trigger starts has no parent"));
@@ -148,6 +184,7 @@ fn config(wire: AutomationConfig) -> Result<domain::AutomationConfig, ApiError> 
         name: wire.name.unwrap_or_default(),
         paused: wire.paused.unwrap_or_default(),
         template,
+        trigger,
         weight: wire.weight,
         runs_per_hour: wire.runs_per_hour,
         budget: wire.budget.map(|budget| budget.into_domain("budget")).transpose()?.unwrap_or_default(),
@@ -160,7 +197,7 @@ fn answer_with_secret(app: &App, automation: domain::Automation, base: &BaseUrl)
 }
 
 fn answer(automation: domain::Automation, BaseUrl(base): &BaseUrl) -> Automation {
-    let domain::Automation { id, config, rotated_at, created_at, last_updated, .. } = automation;
+    let domain::Automation { id, config, rotated_at, created_at, last_updated, paused_because, .. } = automation;
     let template = config.template;
     let run = CreateRunRequest {
         prompt: Some(template.prompt),
@@ -176,6 +213,8 @@ fn answer(automation: domain::Automation, BaseUrl(base): &BaseUrl) -> Automation
         id,
         name: config.name,
         paused: config.paused,
+        paused_because,
+        on: triggers::answer(config.trigger),
         run,
         weight: config.weight,
         runs_per_hour: config.runs_per_hour,

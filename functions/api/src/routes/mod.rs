@@ -3,6 +3,7 @@
 pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod automations;
+pub(crate) mod deliveries;
 pub(crate) mod environments;
 pub(crate) mod health;
 pub(crate) mod new_run;
@@ -13,4 +14,6 @@ pub(crate) mod schedules;
 pub(crate) mod secrets;
 pub(crate) mod teams;
 pub(crate) mod timeline;
+pub(crate) mod triggers;
+pub(crate) mod webhooks;
 pub(crate) mod whoami;

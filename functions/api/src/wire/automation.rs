@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::create_run::CreateRunRequest;
 use super::scheduling::Budget;
+use super::trigger::Trigger;
 
 /// An automation as answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -15,6 +16,12 @@ pub struct Automation {
     pub id: AutomationId,
     pub name: String,
     pub paused: bool,
+    /// Why it was paused, if nobody did it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub paused_because: Option<String>,
+    /// Which events start it, beside webhooks to its own address.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub on: Option<Trigger>,
     /// The request that each trigger makes.
     pub run: CreateRunRequest,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -46,7 +53,10 @@ pub struct AutomationConfig {
     /// A paused automation starts nothing, and answers webhooks as if it were not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
-    /// Required. As for `POST /agent/runs`, with a prompt of at most 32 KiB and without `parent_run_id`.
+    /// Which events start it, beside webhooks to its own address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<Trigger>,
+    /// Required. The prompt is a template over the event, unless the harness is `shell`. As for `POST /agent/runs`, with a prompt of at most 32 KiB and without `parent_run_id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<CreateRunRequest>,
     /// How often it is served against others of the team, from 1 to 100; the team's `weights.automation` if nothing is said.

@@ -21,6 +21,8 @@ pub mod secret;
 pub mod team;
 pub mod timeline;
 pub mod transcript;
+pub mod trigger;
+pub mod webhook;
 pub mod whoami;
 
 pub use agent_config::{AgentConfig, Harness, McpServer};
@@ -45,6 +47,10 @@ pub use secret::{PutSecretRequest, SecretItem, SecretList};
 pub use team::{StopRequest, StopResult, Team, TeamSettings, Used, Weights};
 pub use timeline::{Timeline, TimelineEvent, TimelineEventType};
 pub use transcript::Transcript;
+pub use trigger::{Allow, TestRequest, TestResult, Trigger};
+pub use webhook::{
+    Delivery, DeliveryLeft, DeliveryList, DeliveryRun, RotateSecretRequest, Webhook, WebhookConfig, WebhookList,
+};
 pub use whoami::{PlanItem, Whoami};
 
 #[cfg(test)]

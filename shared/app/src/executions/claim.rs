@@ -9,10 +9,10 @@ use ozma_domain::id::ExecutionId;
 use ozma_domain::lifecycle::Claiming;
 use ozma_domain::mask::Masker;
 use ozma_domain::outcome::Outcome;
-use ozma_domain::protocol::{Assignment, Claim, Restore};
+use ozma_domain::protocol::{AssignedEvent, Assignment, Claim, Restore};
 use ozma_domain::run::{Isolation, Prompt, Run, RunRequest};
 use ozma_domain::token::{ExecutionToken, claim_token, same};
-use ozma_store::{StoreError, Written};
+use ozma_store::{ArchiveKey, StoreError, Written};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::ExecutionError;
@@ -76,8 +76,8 @@ pub async fn claim(app: &App, execution: ExecutionId, claim: &Claim) -> Result<A
         prompt: prompt(app, &run, &request).await?,
         last_message: run.follow_up.clone().unwrap_or_default(),
         harness: request.harness,
-        notices: notices(claim.isolation, &environment),
-        repositories: environment.repositories.into_iter().chain(request.repositories).collect(),
+        notices: notices(claim.isolation, &environment, &request),
+        repositories: environment.repositories.into_iter().chain(request.repositories.iter().cloned()).collect(),
         setup_commands: environment.setup_commands,
         variables: environment.variables,
         secrets: secrets.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect(),
@@ -90,7 +90,22 @@ pub async fn claim(app: &App, execution: ExecutionId, claim: &Claim) -> Result<A
         setup_seconds: request.limits.setup_seconds,
         idle_seconds: request.limits.idle_seconds,
         restore: restore(app, &run, execution).await?,
+        event: event(app, &request).await?,
     })
+}
+
+/// The event that the run was started by, with its payload.
+async fn event(app: &App, request: &RunRequest) -> Result<Option<AssignedEvent>, StoreError> {
+    let Some(event) = &request.event else { return Ok(None) };
+    let key = ArchiveKey::Payload { team: &request.team, delivery: event.delivery };
+    // Payloads expire before runs do: a follow-up months later has none.
+    let Some(object) = app.archive.read(&key).await? else { return Ok(None) };
+    Ok(Some(AssignedEvent {
+        provider: event.provider.map(|provider| provider.to_string()).unwrap_or_default(),
+        name: event.event.clone(),
+        url: event.url.clone(),
+        payload: String::from_utf8_lossy(&object.bytes).into_owned(),
+    }))
 }
 
 /// What the executions before this one saved last.
@@ -158,8 +173,12 @@ async fn prompt(app: &App, run: &Run, request: &RunRequest) -> Result<String, St
 }
 
 /// What the user asked for and did not get.
-fn notices(isolation: Isolation, environment: &EnvironmentConfig) -> Vec<String> {
+fn notices(isolation: Isolation, environment: &EnvironmentConfig, request: &RunRequest) -> Vec<String> {
     let mut notices = Vec::new();
+    if request.event.as_ref().is_some_and(|event| event.without_secrets) {
+        let notice = "no secrets: the code may be a stranger's; the automation's `allow.fork_secrets` says otherwise";
+        notices.push(notice.to_owned());
+    }
     if let Some(image) = &environment.docker_image
         && !matches!(isolation, Isolation::Container | Isolation::Fargate)
     {

@@ -5,6 +5,7 @@
 //! signature has been verified: it is the provider's word. What people write in it is theirs.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -299,6 +300,8 @@ pub enum Decoded {
 }
 
 impl Provider {
+    pub const ALL: [Self; 3] = [Self::Github, Self::Gitlab, Self::Jira];
+
     /// What a payload means. `event` is the kind that the provider gives beside it: GitHub's header `X-GitHub-Event`, GitLab's
     /// `X-Gitlab-Event`; Jira gives none.
     /// Fails if the payload of an event that is used lacks what it must have, or has it of the wrong kind; the field is the
@@ -360,6 +363,19 @@ impl fmt::Display for Provider {
             Self::Gitlab => "gitlab",
             Self::Jira => "jira",
         })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is not {known}", known = Provider::ALL.map(|provider| provider.to_string()).join(", "))]
+pub struct UnknownProvider(String);
+
+impl FromStr for Provider {
+    type Err = UnknownProvider;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProvider> {
+        let known = Self::ALL.into_iter().find(|provider| provider.to_string() == text);
+        known.ok_or_else(|| UnknownProvider(crate::text::shorten(&crate::text::one_line(text), 40)))
     }
 }
 

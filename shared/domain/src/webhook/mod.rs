@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use payload::{InvalidPayload, Payload};
-pub use secrets::Secrets;
+pub use secrets::{Owner, Secrets};
 
 use crate::id::{TeamId, WebhookId};
 use crate::limits;
@@ -94,6 +94,8 @@ impl Provider {
     fn of_scheme(auth: WebhookAuth) -> Option<Self> {
         match auth {
             WebhookAuth::Signature { scheme: Scheme::Github } => Some(Self::Github),
+            WebhookAuth::Signature { scheme: Scheme::Gitlab } => Some(Self::Gitlab),
+            WebhookAuth::Signature { scheme: Scheme::Jira } => Some(Self::Jira),
             _ => None,
         }
     }

@@ -63,6 +63,11 @@ impl Secrets {
         Ok(Self { generation, now: next, before: self.now.clone(), rotated_at })
     }
 
+    /// None any more, as after a change of how they are shown; what is made next is another one all the same.
+    pub fn forgotten(&self) -> Self {
+        Self { generation: self.generation, ..Self::default() }
+    }
+
     /// Whether there is one at all.
     pub fn is_complete(&self) -> bool {
         self.now.is_some()

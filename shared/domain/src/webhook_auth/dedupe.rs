@@ -49,11 +49,7 @@ impl<'a, H: Fn(&str) -> Header<'a>> Attempt<'a, H> {
     ///
     /// `believed.delivery_id` is the service's. Where it is in the body, as Stripe's and Slack's, the caller reads it there
     /// and sets it first.
-    pub fn dedupe_id(
-        &self,
-        named: Option<&DeliveryHeader>,
-        believed: &Believed,
-    ) -> Result<DedupeId, InvalidDedupe> {
+    pub fn dedupe_id(&self, named: Option<&DeliveryHeader>, believed: &Believed) -> Result<DedupeId, InvalidDedupe> {
         let given = |header: &str| match (self.header)(header) {
             Header::Missing => Ok(None),
             Header::Once(id) if is_id(id) => Ok(Some(DedupeId::Given(id.to_owned()))),
@@ -92,8 +88,7 @@ impl WebhookAuth {
                 scheme: Scheme::Linear | Scheme::Pagerduty | Scheme::Vercel | Scheme::Sentry | Scheme::Jira,
             } => Some(DedupeId::of(body)),
             Self::Signature {
-                scheme:
-                    Scheme::Github | Scheme::Gitlab | Scheme::Stripe | Scheme::Slack | Scheme::StandardWebhooks,
+                scheme: Scheme::Github | Scheme::Gitlab | Scheme::Stripe | Scheme::Slack | Scheme::StandardWebhooks,
             }
             | Self::Token
             | Self::UrlToken => None,

@@ -35,7 +35,8 @@ pub(super) fn gitlab(headers: Headers<'_, '_>, secrets: &[WebhookSecret]) -> Res
     given?;
     let delivery_id = header::name(headers, Some(GITLAB_DELIVERY))?;
     // Such as `Merge Request Hook`. What happened is in the body as well.
-    let event = header::optional(headers, "x-gitlab-event")?.map(|event| text::shorten(event, limits::EVENT_NAME_CHARS));
+    let event =
+        header::optional(headers, "x-gitlab-event")?.map(|event| text::shorten(event, limits::EVENT_NAME_CHARS));
     if right { Ok(Believed { delivery_id, event, sent_at: None }) } else { Err(Unverified::Token { part: GITLAB }) }
 }
 

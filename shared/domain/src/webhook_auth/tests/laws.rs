@@ -10,8 +10,15 @@ fn flip(bytes: &mut [u8], bit: usize) {
 }
 
 /// Headers beside the body that are not signed.
-const UNSIGNED: [&str; 7] =
-    ["x-github-delivery", "request-id", "sentry-hook-timestamp", "x-webhook-id", "linear-delivery", "x-atlassian-webhook-identifier", "idempotency-key"];
+const UNSIGNED: [&str; 7] = [
+    "x-github-delivery",
+    "request-id",
+    "sentry-hook-timestamp",
+    "x-webhook-id",
+    "linear-delivery",
+    "x-atlassian-webhook-identifier",
+    "idempotency-key",
+];
 
 fn an_auth() -> impl Strategy<Value = WebhookAuth> {
     prop::sample::select(WebhookAuth::ALL.to_vec())

@@ -166,7 +166,10 @@ fn a_token(random: u8) -> String {
 /// Those that are signed.
 fn signed() -> Vec<Sent> {
     let standard = [standard("webhook"), standard("svix")];
-    [github(), stripe(), sentry(), pagerduty(), vercel(), linear(), slack(), jira()].into_iter().chain(standard).collect()
+    [github(), stripe(), sentry(), pagerduty(), vercel(), linear(), slack(), jira()]
+        .into_iter()
+        .chain(standard)
+        .collect()
 }
 
 fn all() -> Vec<Sent> {
@@ -287,8 +290,16 @@ fn headers_that_are_missing_or_could_be_read_in_two_ways_are_named() {
         for (name, value) in &sent.headers {
             let known = name.replace("svix-", "webhook-");
             let optional = [
-                "x-github", "request-id", "sentry-hook-r", "sentry-hook-t", "x-webhook-id", "linear-d", "linear-e",
-                "x-atlassian", "x-gitlab-e", "idempotency",
+                "x-github",
+                "request-id",
+                "sentry-hook-r",
+                "sentry-hook-t",
+                "x-webhook-id",
+                "linear-d",
+                "linear-e",
+                "x-atlassian",
+                "x-gitlab-e",
+                "idempotency",
             ];
             let optional = optional.iter().any(|prefix| name.starts_with(prefix));
             let missing = if optional { "ok".to_owned() } else { format!("{known}: missing; ") };

@@ -1,0 +1,158 @@
+//! The log of what came in: list, get, replay.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use ozma_app::App;
+use ozma_app::deliveries::{self, Wanted};
+use ozma_app::receive;
+use ozma_domain::delivery::{self as domain, DeliverySource, OwedState, Verdict};
+use ozma_domain::id::DeliveryId;
+use ozma_domain::limits;
+use ozma_store::SavedDelivery;
+
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::path::Path;
+use crate::query::Pairs;
+use crate::wire::{Delivery, DeliveryLeft, DeliveryList, DeliveryRun, Problem};
+
+/// What came in lately, newest first, and what became of it.
+#[utoipa::path(
+    get,
+    path = "/deliveries",
+    operation_id = "listDeliveries",
+    params(
+        ("webhook" = Option<String>, Query, description = "Those at one webhook, by id or name"),
+        ("automation" = Option<String>, Query, description = "Those at the address of one automation, by id or name"),
+        ("limit" = Option<usize>, Query, description = "At most 200; 50 if nothing is said"),
+        ("before" = Option<String>, Query, description = "Those older than that one"),
+    ),
+    responses((status = 200, body = DeliveryList), (status = 400, body = Problem), (status = 404, body = Problem)),
+    tag = "webhooks"
+)]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    query: Pairs,
+) -> Result<Json<DeliveryList>, ApiError> {
+    let limit = query.parsed("limit")?.unwrap_or(limits::PAGE_DELIVERIES_DEFAULT);
+    if !(1..=limits::PAGE_DELIVERIES).contains(&limit) {
+        return Err(ApiError::invalid("limit", format!("from 1 to {}", limits::PAGE_DELIVERIES)));
+    }
+    let source = match (query.text("webhook"), query.text("automation")) {
+        (Some(webhook), _) => {
+            Some(DeliverySource::Webhook(ozma_app::webhooks::find(&app, &caller.team, &webhook).await?.id))
+        }
+        (None, Some(automation)) => {
+            Some(DeliverySource::Automation(ozma_app::automations::find(&app, &caller.team, &automation).await?.id))
+        }
+        (None, None) => None,
+    };
+    let wanted = Wanted { source, before: query.parsed("before")?, limit };
+    let found = deliveries::list(&app, &caller.team, &wanted).await?;
+    let before = found.last().filter(|_| found.len() == limit).map(|last| last.delivery.id);
+    Ok(Json(DeliveryList { deliveries: found.into_iter().map(answer).collect(), before }))
+}
+
+/// One delivery, with what it said.
+#[utoipa::path(
+    get,
+    path = "/deliveries/{id}",
+    operation_id = "getDelivery",
+    params(("id" = String, Path)),
+    responses((status = 200, body = Delivery), (status = 404, body = Problem)),
+    tag = "webhooks"
+)]
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Delivery>, ApiError> {
+    let id = parsed(&id)?;
+    let saved = deliveries::find(&app, &caller.team, id).await?.ok_or_else(|| unknown(id))?;
+    let body = deliveries::body(&app, &saved.delivery).await?;
+    let payload = body.and_then(|body| serde_json::from_slice(&body).ok());
+    Ok(Json(Delivery { payload, ..answer(saved) }))
+}
+
+/// Delivers once more what came before, as a delivery of its own: to every automation that listens now.
+#[utoipa::path(
+    post,
+    path = "/deliveries/{id}/replay",
+    operation_id = "replayDelivery",
+    params(("id" = String, Path)),
+    responses((status = 201, body = Delivery), (status = 404, body = Problem), (status = 429, body = Problem)),
+    tag = "webhooks"
+)]
+pub(crate) async fn replay(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<Delivery>), ApiError> {
+    let id = parsed(&id)?;
+    let delivered = receive::replay(&app, &caller.team, id).await?.ok_or_else(|| unknown(id))?;
+    let saved = SavedDelivery { delivery: delivered.delivery, repeats: 0, version: 0, expires: 0 };
+    Ok((StatusCode::CREATED, Json(answer(saved))))
+}
+
+pub(super) fn parsed(id: &str) -> Result<DeliveryId, ApiError> {
+    id.parse().map_err(|err| ApiError::invalid("delivery_id", err))
+}
+
+/// One that was rejected has nothing to try or to deliver again.
+pub(super) fn unknown(id: DeliveryId) -> ApiError {
+    ApiError::not_found(format!(
+        "there is no delivery {id} whose body was kept; `oz delivery list` shows those there are"
+    ))
+}
+
+fn answer(saved: SavedDelivery) -> Delivery {
+    let SavedDelivery { delivery, repeats, .. } = saved;
+    let (source, source_id) = match &delivery.source {
+        DeliverySource::Webhook(id) => ("webhook", id.to_string()),
+        DeliverySource::Automation(id) => ("automation", id.to_string()),
+        DeliverySource::Account(id) => ("account", id.to_string()),
+    };
+    let (verdict, reason, status) = match delivery.verdict {
+        Verdict::Accepted => ("accepted", None, None),
+        Verdict::NotUsed(why) => ("not_used", Some(why), None),
+        Verdict::Rejected { status, reason } => ("rejected", Some(reason), Some(status)),
+    };
+    Delivery {
+        id: delivery.id,
+        received_at: delivery.received_at,
+        source: source.to_owned(),
+        source_id,
+        sender_id: delivery.sender_id,
+        provider: delivery.provider.map(|provider| provider.to_string()),
+        event: delivery.event,
+        url: delivery.url,
+        bytes: delivery.bytes,
+        verdict: verdict.to_owned(),
+        reason,
+        status,
+        repeats,
+        runs: delivery.runs.into_iter().map(run).collect(),
+        left: delivery.left.into_iter().map(|left| DeliveryLeft { automation: left.name, why: left.why }).collect(),
+        replay_of: delivery.replay_of,
+        payload: None,
+    }
+}
+
+fn run(owed: domain::Owed) -> DeliveryRun {
+    let (state, reason) = match owed.state {
+        OwedState::Owed => ("owed", None),
+        OwedState::Started => ("started", None),
+        OwedState::Refused { reason, .. } => ("refused", Some(reason)),
+    };
+    DeliveryRun {
+        automation_id: owed.automation,
+        automation: owed.name,
+        run_id: owed.run_id,
+        state: state.to_owned(),
+        reason,
+    }
+}

@@ -1,0 +1,287 @@
+//! A delivery from its first byte to its last run: noted as seen, then written with what it starts, then started. Whoever
+//! finds it half done goes on with it: the sender, who delivers it again, or the sweep.
+
+use ozma_domain::audit::digest;
+use ozma_domain::automation::Automation;
+use ozma_domain::delivery::{Delivery, DeliverySource, Owed, OwedState, Verdict};
+use ozma_domain::id::{AutomationId, DeliveryId, RunId, TeamId};
+use ozma_domain::limits;
+use ozma_domain::text;
+use ozma_store::{ArchiveKey, SavedDelivery, SeenRow, StoreError, Written};
+use serde_json::Value;
+
+use super::ReceiveError;
+use super::arrival::{Arrival, Listeners, mark};
+use super::matching::{Meaning, plan};
+use super::start::{Started, start};
+use crate::App;
+use crate::app::after;
+use crate::deliveries;
+
+/// What became of a delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivered {
+    pub delivery: Delivery,
+    /// It came before, and this is what became of it then.
+    pub duplicate: bool,
+    /// Nothing was started, and to deliver it again later may help.
+    pub refused: Option<Refused>,
+}
+
+impl Delivered {
+    /// The runs that there are now because of it.
+    pub fn runs(&self) -> Vec<RunId> {
+        let started = self.delivery.runs.iter().filter(|run| run.state == OwedState::Started);
+        started.map(|run| run.run_id).collect()
+    }
+}
+
+/// Why a run was not made that may be made later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    TooMany { reason: String, retry_seconds: u64 },
+    Environment { reason: String },
+}
+
+pub(super) async fn deliver(app: &App, arrival: Arrival<'_>) -> Result<Delivered, ReceiveError> {
+    let meaning = Meaning::of(arrival.provider, arrival.event.as_deref(), &arrival.payload, &arrival.own);
+    let meaning = match meaning {
+        Ok(meaning) => meaning,
+        Err(err) => return Err(reject(app, &arrival.team, arrival.source, err.into()).await),
+    };
+    let fresh = new_id(app);
+    let mut marks = arrival.marks.clone();
+    // Slack tells one message as several events, each with an id of its own.
+    marks.extend(meaning.occurrence().and_then(|o| o.message.as_ref()).map(|message| mark(&arrival.source, message)));
+    let by_message = marks.len() > arrival.marks.len();
+    let id = seen(app, &marks, fresh, arrival.body, by_message).await?;
+    let before = if id == fresh { None } else { app.store.delivery(&arrival.team, id).await? };
+    let duplicate = before.is_some();
+    let (saved, automations) = match before {
+        Some(saved) => (saved, None),
+        None => log(app, &arrival, id, &meaning).await?,
+    };
+    go_on(app, saved, automations, &arrival.payload, &meaning, duplicate).await
+}
+
+/// Goes on with a delivery that was left half done, if there is one. The runs that it owed are started.
+pub async fn finish(app: &App, saved: SavedDelivery) -> Result<Delivered, ReceiveError> {
+    let Delivery { id, team, .. } = &saved.delivery;
+    let Some((delivery, payload)) = deliveries::with_payload(app, team, *id).await? else {
+        return Err(ReceiveError::Nowhere);
+    };
+    let own = deliveries::own(app, &delivery).await?;
+    let meaning = Meaning::of(delivery.provider, Some(delivery.kind()), &payload, &own)?;
+    go_on(app, saved, None, &payload, &meaning, true).await
+}
+
+/// Delivers once more what came before, as a delivery of its own: to whoever listens now.
+pub async fn replay(app: &App, team: &TeamId, id: DeliveryId) -> Result<Option<Delivered>, ReceiveError> {
+    let Some((delivery, payload)) = deliveries::with_payload(app, team, id).await? else { return Ok(None) };
+    let listeners = match &delivery.source {
+        DeliverySource::Webhook(_) => Listeners::All,
+        DeliverySource::Automation(id) | DeliverySource::Account(id) => {
+            let found = app.store.automation(id).await?.map(|saved| saved.automation);
+            let active = found.filter(|automation| !automation.config.paused);
+            Listeners::One(Box::new(active.ok_or(ReceiveError::Nowhere)?))
+        }
+    };
+    let own = deliveries::own(app, &delivery).await?;
+    let again = new_id(app);
+    let body = payload.to_string();
+    let arrival = Arrival {
+        team: team.clone(),
+        listeners,
+        provider: delivery.provider,
+        own,
+        event: Some(delivery.kind().to_owned()),
+        sender_id: delivery.sender_id.clone(),
+        marks: vec![mark(&delivery.source, &format!("replay\n{again}"))],
+        source: delivery.source,
+        body: body.as_bytes(),
+        payload,
+        replay_of: Some(id),
+    };
+    deliver(app, arrival).await.map(Some)
+}
+
+/// Notes what an event is known by. The answer is the delivery that it is: this one, or an earlier one.
+async fn seen(
+    app: &App,
+    marks: &[String],
+    fresh: DeliveryId,
+    body: &[u8],
+    by_message: bool,
+) -> Result<DeliveryId, ReceiveError> {
+    let body_sha256 = digest(body).to_string();
+    let expires = after(app.now(), limits::IDEMPOTENCY_SECONDS).as_second();
+    let mut id = fresh;
+    for (at, mark) in marks.iter().enumerate() {
+        let row = SeenRow { delivery: id, body_sha256: body_sha256.clone(), expires };
+        let first = app.store.see(mark, &row).await?;
+        // Events about one message have bodies of their own.
+        let is_message = by_message && at + 1 == marks.len();
+        if first.body_sha256 != body_sha256 && !is_message {
+            return Err(ReceiveError::Reused);
+        }
+        id = first.delivery;
+    }
+    Ok(id)
+}
+
+/// Writes what an event starts. Of two who do so at once, one is first, and the other goes on with the same.
+async fn log(
+    app: &App,
+    arrival: &Arrival<'_>,
+    id: DeliveryId,
+    meaning: &Meaning,
+) -> Result<(SavedDelivery, Option<Vec<Automation>>), ReceiveError> {
+    let team = &arrival.team;
+    // First: a row whose body is nowhere must never exist.
+    let key = ArchiveKey::Payload { team, delivery: id };
+    app.archive.create(&key, arrival.body.to_vec(), [].into()).await?;
+    let (delivery, automations) = plan(app, arrival, id, meaning).await?;
+    let expires = after(delivery.received_at, limits::DELIVERY_SECONDS).as_second();
+    let saved = SavedDelivery { delivery, repeats: 0, version: 1, expires };
+    if app.store.create_delivery(&saved).await? == Written::Now {
+        tracing::info!(
+            delivery.id = %id, team = %team, event = saved.delivery.event, runs = saved.delivery.runs.len(),
+            "an event came in"
+        );
+        return Ok((saved, Some(automations)));
+    }
+    let first = app.store.delivery(team, id).await?;
+    Ok((first.unwrap_or(saved), None))
+}
+
+/// Starts what is still owed, and notes what became of it.
+async fn go_on(
+    app: &App,
+    saved: SavedDelivery,
+    automations: Option<Vec<Automation>>,
+    payload: &Value,
+    meaning: &Meaning,
+    duplicate: bool,
+) -> Result<Delivered, ReceiveError> {
+    let automations = match automations {
+        Some(automations) => automations,
+        None => owing(app, &saved.delivery).await?,
+    };
+    let mut told = Vec::new();
+    let mut refused = None;
+    for owed in saved.delivery.runs.iter().filter(|run| run.may_start()) {
+        let automation = automations.iter().find(|automation| automation.id == owed.automation);
+        let Started { state, refused: why } =
+            start(app, &saved.delivery, owed, automation, payload, meaning.occurrence()).await?;
+        told.push((owed.run_id, state));
+        refused = refused.or(why);
+    }
+    // Whoever delivers again what could not be started, and now can, delivers nothing twice.
+    let duplicate = duplicate && !told.iter().any(|(_, state)| *state == OwedState::Started);
+    let saved = note(app, saved, &told, duplicate).await?;
+    let delivery = saved.delivery;
+    // Who was told of one run is not asked to come back for another.
+    let all_refused = !delivery.runs.is_empty() && delivery.runs.iter().all(|run| run.state != OwedState::Started);
+    Ok(Delivered { refused: refused.filter(|_| all_refused), delivery, duplicate })
+}
+
+/// The automations whose runs are still owed.
+async fn owing(app: &App, delivery: &Delivery) -> Result<Vec<Automation>, StoreError> {
+    let ids: Vec<AutomationId> =
+        delivery.runs.iter().filter(|run| run.may_start()).map(|run| run.automation.clone()).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(app.store.automations_of(&ids).await?.into_iter().map(|saved| saved.automation).collect())
+}
+
+async fn note(
+    app: &App,
+    mut saved: SavedDelivery,
+    told: &[(RunId, OwedState)],
+    duplicate: bool,
+) -> Result<SavedDelivery, StoreError> {
+    loop {
+        let mut new = saved.clone();
+        new.repeats += u32::from(duplicate);
+        for (run_id, state) in told {
+            // What was started by somebody else meanwhile is not refused by us.
+            let run = new.delivery.runs.iter_mut().find(|run| run.run_id == *run_id);
+            if let Some(run) = run.filter(|run| run.state != OwedState::Started) {
+                run.state = state.clone();
+            }
+        }
+        if new == saved || app.store.update_delivery(&saved, &new).await? == Written::Now {
+            return Ok(new);
+        }
+        let Delivery { team, id, .. } = &saved.delivery;
+        match app.store.delivery(team, *id).await? {
+            Some(found) => saved = found,
+            None => return Ok(new),
+        }
+    }
+}
+
+/// Logs that something was not taken, as long as there is budget for that: beyond it, whoever sends is told to wait, right or
+/// wrong. The error is what to answer.
+pub(super) async fn reject(app: &App, team: &TeamId, source: DeliverySource, err: ReceiveError) -> ReceiveError {
+    let status = match &err {
+        ReceiveError::Unverified(_) => 401,
+        ReceiveError::TooLarge => 413,
+        _ => 400,
+    };
+    match log_rejection(app, team, source, status, &err).await {
+        Ok(true) => err,
+        Ok(false) => {
+            let most = limits::WEBHOOK_REJECTIONS_PER_MINUTE;
+            let reason = format!("more than {most} deliveries in this minute could not be taken");
+            ReceiveError::TooMany { reason, retry_seconds: 60 }
+        }
+        Err(failure) => {
+            tracing::warn!(error = %text::chain(&failure), "a rejected delivery could not be logged");
+            err
+        }
+    }
+}
+
+async fn log_rejection(
+    app: &App,
+    team: &TeamId,
+    source: DeliverySource,
+    status: u16,
+    err: &ReceiveError,
+) -> Result<bool, StoreError> {
+    const MINUTE: i64 = 60;
+    let (id, now) = (new_id(app), app.now());
+    let minute = now.as_second() - now.as_second().rem_euclid(MINUTE);
+    let subject = format!("rejections#{}", mark(&source, ""));
+    if !app.store.count(team, &subject, minute, limits::WEBHOOK_REJECTIONS_PER_MINUTE).await? {
+        return Ok(false);
+    }
+    let reason = text::shorten(&text::one_line(&err.to_string()), limits::STATUS_CHARS);
+    let delivery = Delivery {
+        id,
+        team: team.clone(),
+        source,
+        received_at: now,
+        sender_id: String::new(),
+        provider: None,
+        event: String::new(),
+        kind: None,
+        url: None,
+        bytes: 0,
+        verdict: Verdict::Rejected { status, reason },
+        runs: Vec::<Owed>::new(),
+        left: Vec::new(),
+        replay_of: None,
+    };
+    let expires = after(now, limits::DELIVERY_SECONDS).as_second();
+    let _ = app.store.create_delivery(&SavedDelivery { delivery, repeats: 0, version: 1, expires }).await?;
+    Ok(true)
+}
+
+fn new_id(app: &App) -> DeliveryId {
+    let mut random = [0; 10];
+    random.copy_from_slice(&app.clock.random()[..10]);
+    DeliveryId::new(u64::try_from(app.now().as_millisecond()).unwrap_or(0), random)
+}

@@ -1,0 +1,194 @@
+//! Which automations an event starts.
+
+use ozma_domain::automation::{Automation, AutomationConfig};
+use ozma_domain::delivery::{Delivery, DeliverySource, Left, Owed, OwedState, Verdict};
+use ozma_domain::event_key;
+use ozma_domain::filter::Condition;
+use ozma_domain::id::{DeliveryId, TeamId};
+use ozma_domain::limits;
+use ozma_domain::provider::{Decoded, Occurrence, Own, Provider};
+use ozma_domain::template::InvalidField;
+use ozma_domain::text;
+use ozma_domain::trigger::{Event, Source};
+use ozma_store::StoreError;
+use serde_json::Value;
+
+use super::ReceiveError;
+use super::arrival::{Arrival, Listeners};
+use super::start::rendered;
+use crate::App;
+use crate::deliveries;
+
+/// What an event means. An event without a provider has a name at most.
+pub(super) enum Meaning {
+    Known(Box<Occurrence>),
+    NotUsed { name: String, why: String },
+    Unknown { name: String },
+}
+
+impl Meaning {
+    pub(super) fn of(
+        provider: Option<Provider>,
+        event: Option<&str>,
+        payload: &Value,
+        own: &Own,
+    ) -> Result<Self, InvalidField> {
+        let name = event.unwrap_or_default();
+        let Some(provider) = provider else { return Ok(Self::Unknown { name: name.to_owned() }) };
+        Ok(match provider.decode(name, payload, own)? {
+            Decoded::Used(occurrence) => Self::Known(occurrence),
+            Decoded::NotUsed { name, why } => Self::NotUsed { name, why },
+        })
+    }
+
+    pub(super) fn occurrence(&self) -> Option<&Occurrence> {
+        if let Self::Known(occurrence) = self { Some(occurrence) } else { None }
+    }
+
+    /// What happened, by its name.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Known(occurrence) => occurrence.names.first().map_or("", String::as_str),
+            Self::NotUsed { name, .. } | Self::Unknown { name } => name,
+        }
+    }
+
+    pub(super) fn event<'a>(&'a self, payload: &'a Value) -> Event<'a> {
+        Event { name: self.name(), payload, occurrence: self.occurrence() }
+    }
+}
+
+/// What is to be written of an event: the runs that it starts, and who was left out. With the automations of those runs.
+pub(super) async fn plan(
+    app: &App,
+    arrival: &Arrival<'_>,
+    id: DeliveryId,
+    meaning: &Meaning,
+) -> Result<(Delivery, Vec<Automation>), StoreError> {
+    let now = app.now();
+    let mut delivery = Delivery {
+        id,
+        team: arrival.team.clone(),
+        source: arrival.source.clone(),
+        received_at: now,
+        sender_id: arrival.sender_id.clone(),
+        provider: arrival.provider,
+        event: text::shorten(&text::one_line(meaning.name()), limits::EVENT_NAME_CHARS * 2),
+        kind: arrival.event.clone().filter(|kind| kind != meaning.name()),
+        url: meaning.occurrence().and_then(|occurrence| occurrence.subject.url.clone()),
+        bytes: arrival.body.len() as u64,
+        verdict: Verdict::Accepted,
+        runs: Vec::new(),
+        left: Vec::new(),
+        replay_of: arrival.replay_of,
+    };
+    if let Meaning::NotUsed { why, .. } = meaning {
+        delivery.verdict = Verdict::NotUsed(why.clone());
+        return Ok((delivery, Vec::new()));
+    }
+    let event = meaning.event(&arrival.payload);
+    let mut started = Vec::new();
+    for automation in listening(app, arrival).await? {
+        let config = &automation.config;
+        let why = if config.paused {
+            "it is paused".to_owned()
+        } else if started.len() >= limits::DELIVERY_RUNS {
+            format!("{} others were started by this event already", limits::DELIVERY_RUNS)
+        } else {
+            match config.trigger.verdict(&event) {
+                Ok(start) => {
+                    delivery.runs.push(Owed {
+                        automation: automation.id.clone(),
+                        name: config.name.clone(),
+                        run_id: app.new_run_id(now),
+                        secrets: start.secrets,
+                        state: OwedState::Owed,
+                    });
+                    started.push(automation);
+                    continue;
+                }
+                Err(why) => why.to_string(),
+            }
+        };
+        if delivery.left.len() < limits::DELIVERY_LEFT {
+            delivery.left.push(Left { name: config.name.clone(), why: text::shorten(&why, limits::STATUS_CHARS) });
+        }
+    }
+    Ok((delivery, started))
+}
+
+/// Every automation that the event may start, by name.
+async fn listening(app: &App, arrival: &Arrival<'_>) -> Result<Vec<Automation>, StoreError> {
+    if let Listeners::One(automation) = &arrival.listeners {
+        return Ok(vec![Automation::clone(automation)]);
+    }
+    let listens = |on: &Source| match (on, &arrival.source) {
+        (Source::Webhook(id), DeliverySource::Webhook(at)) => id == at,
+        (Source::Provider(provider), _) => Some(*provider) == arrival.provider,
+        (Source::Webhook(_), _) => false,
+    };
+    let listeners = app.store.listeners(&arrival.team).await?;
+    let ids: Vec<_> = listeners.into_iter().filter(|row| listens(&row.on)).map(|row| row.id).collect();
+    let found = app.store.automations_of(&ids).await?.into_iter().map(|saved| saved.automation);
+    // A listener whose automation was given another team never is; who is paused is told so.
+    let mut found: Vec<_> = found.filter(|automation| automation.team == arrival.team).collect();
+    found.sort_by(|a, b| a.config.name.cmp(&b.config.name));
+    Ok(found)
+}
+
+/// What an automation would make of an event that came before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tried {
+    /// Whether it would start a run.
+    pub starts: bool,
+    /// Why it would not, or what would go wrong.
+    pub why: Option<String>,
+    /// Each condition of its filter, and what it found.
+    pub conditions: Vec<Condition>,
+    /// The prompt, or of a script the script.
+    pub prompt: Option<String>,
+    /// Members of the event that the prompt would print and that are not there.
+    pub absent: Vec<String>,
+    /// Its concurrency key, if the event has what that is made of.
+    pub key: Option<String>,
+    pub secrets: bool,
+}
+
+/// Tries an automation with an event that was delivered before. Nothing is started.
+pub async fn try_out(
+    app: &App,
+    team: &TeamId,
+    config: &AutomationConfig,
+    id: DeliveryId,
+) -> Result<Option<Tried>, ReceiveError> {
+    let Some((delivery, payload)) = deliveries::with_payload(app, team, id).await? else { return Ok(None) };
+    let own = deliveries::own(app, &delivery).await?;
+    let meaning = Meaning::of(delivery.provider, Some(delivery.kind()), &payload, &own)?;
+    let event = meaning.event(&payload);
+    let (start, mut why) = match (&meaning, config.trigger.verdict(&event)) {
+        (Meaning::NotUsed { why, .. }, _) => (None, Some(why.clone())),
+        (_, Ok(start)) => (Some(start), None),
+        (_, Err(err)) => (None, Some(err.to_string())),
+    };
+    let mut tried = Tried {
+        starts: start.is_some(),
+        why: None,
+        conditions: config.trigger.filter.explain(&payload),
+        prompt: None,
+        absent: Vec::new(),
+        key: None,
+        secrets: start.is_some_and(|start| start.secrets),
+    };
+    match rendered(config, &delivery, &payload) {
+        Ok(prompt) => (tried.prompt, tried.absent) = (Some(prompt.text), prompt.absent),
+        Err(err) => {
+            tried.starts = false;
+            why.get_or_insert(err);
+        }
+    }
+    let keys = meaning.occurrence().map(|occurrence| &occurrence.keys);
+    let key = config.template.scheduling.concurrency.as_ref().map(|concurrency| concurrency.key.as_str());
+    tried.key = key.and_then(|key| event_key::fill(key, &payload, keys));
+    tried.why = why;
+    Ok(Some(tried))
+}
