@@ -6,10 +6,8 @@ use serde_json::Value;
 
 use self::read::{Read, read};
 use super::member::Member;
-use super::{Cause, Code, Decoded, Occurrence, Own, Provider, Right};
-use crate::limits;
+use super::{Cause, Code, Decoded, Occurrence, Own, Provider, Right, kept};
 use crate::template::InvalidField;
-use crate::text;
 
 mod read;
 #[cfg(test)]
@@ -142,15 +140,14 @@ pub(super) fn decode(event: &str, payload: &Value, own: &Own) -> Result<Decoded,
 }
 
 fn unused(event: &str, payload: &Value) -> Decoded {
-    let short = |name: &str| text::shorten(&text::one_line(name), limits::EVENT_NAME_CHARS);
-    let action = payload.get("action").and_then(Value::as_str).map(|action| format!(".{}", short(action)));
+    let action = payload.get("action").and_then(Value::as_str).map(|action| format!(".{}", kept::name(action)));
     let taken: Vec<_> = USED.iter().filter(|used| used.event == event).map(|used| used.action).collect();
     let why = match event {
         "ping" => "it says that the webhook is set up".to_owned(),
         _ if taken.is_empty() => "events of this kind start nothing".to_owned(),
         _ => format!("of these events the actions that can start something are {}", taken.join(", ")),
     };
-    Decoded::NotUsed { name: format!("{}{}", short(event), action.unwrap_or_default()), why }
+    Decoded::NotUsed { name: format!("{}{}", kept::name(event), action.unwrap_or_default()), why }
 }
 
 fn occurrence(used: &Used, root: &Member<'_>, own: &Own) -> Result<Occurrence, InvalidField> {
@@ -185,7 +182,7 @@ fn occurrence(used: &Used, root: &Member<'_>, own: &Own) -> Result<Occurrence, I
     Ok(Occurrence {
         provider: Provider::Github,
         names,
-        detail: detail.map(|detail| text::shorten(&text::one_line(detail), limits::TITLE_CHARS)),
+        detail: detail.map(kept::line),
         keys: read::keys(&subject, code),
         place: read::place(&subject),
         control: None,
@@ -198,7 +195,7 @@ fn occurrence(used: &Used, root: &Member<'_>, own: &Own) -> Result<Occurrence, I
         right: shown.or(right),
         code,
         draft,
-        text: text.map(read::kept),
+        text: text.map(kept::text),
         installation: installation.map(|id| id.to_string()),
     })
 }

@@ -4,11 +4,11 @@ use sha2::{Digest, Sha256};
 
 use super::Used;
 use crate::limits;
+use crate::provider::kept;
 use crate::provider::member::Member;
 use crate::provider::{Actor, ActorKind, Association, Code, Keys, Place, Right, Subject, SubjectKind};
 use crate::repository::{GitRef, is_github_name};
 use crate::template::InvalidField;
-use crate::text;
 
 type Result<T> = std::result::Result<T, InvalidField>;
 
@@ -59,18 +59,7 @@ impl<'a> Repository<'a> {
     }
 
     fn subject(&self, kind: SubjectKind) -> Subject {
-        Subject {
-            kind,
-            repository: Some(self.name.to_owned()),
-            number: None,
-            head_sha: None,
-            head_branch: None,
-            head_repository: None,
-            base_branch: None,
-            tag: None,
-            url: None,
-            title: None,
-        }
+        Subject { repository: Some(self.name.to_owned()), ..Subject::of(kind) }
     }
 }
 
@@ -133,8 +122,8 @@ fn item<'a>(item: &Member<'a>, kind: SubjectKind, repository: &Repository<'_>) -
     let mut read = Read::of(repository.subject(kind), code);
     let (number, title) = (item.at("number")?, item.at("title")?);
     read.subject.number = Some(number.required(number.number()?)?);
-    read.subject.title = Some(line(title.required(title.text()?)?));
-    read.subject.url = url(&item.at("html_url")?)?;
+    read.subject.title = Some(kept::line(title.required(title.text()?)?));
+    read.subject.url = kept::url(&item.at("html_url")?)?;
     read.draft = item.at("draft")?.flag()?;
     write(&mut read, item)?;
     Ok(read)
@@ -162,7 +151,7 @@ fn commit_comment<'a>(comment: &Member<'a>, repository: &Repository<'_>) -> Resu
     let mut read = Read::of(repository.subject(SubjectKind::Commit), Code::Unknown);
     let commit = comment.at("commit_id")?;
     read.subject.head_sha = Some(commit.required(sha(&commit)?)?);
-    read.subject.url = url(&comment.at("html_url")?)?;
+    read.subject.url = kept::url(&comment.at("html_url")?)?;
     write(&mut read, comment)?;
     Ok(read)
 }
@@ -192,9 +181,9 @@ fn push<'a>(root: &Member<'a>, repository: &Repository<'_>) -> Result<Read<'a>> 
         read.subject.tag = Some(name);
     }
     read.subject.head_sha = Some(after.required(sha(&after)?)?);
-    read.subject.url = url(&root.at("compare")?)?;
+    read.subject.url = kept::url(&root.at("compare")?)?;
     read.text = commit.at("message")?.text()?.filter(|text| !text.trim().is_empty());
-    read.subject.title = read.text.and_then(|text| text.trim().lines().next()).map(line);
+    read.subject.title = read.text.and_then(|text| text.trim().lines().next()).map(kept::line);
     Ok(read)
 }
 
@@ -213,9 +202,9 @@ fn checks<'a>(used: &Used, root: &Member<'a>, repository: &Repository<'_>) -> Re
     let commit = checks.at("head_sha")?;
     read.subject.head_sha = Some(commit.required(sha(&commit)?)?);
     read.subject.head_branch = branch(&suite.at("head_branch")?)?;
-    read.subject.url = url(&checks.at("html_url")?)?;
+    read.subject.url = kept::url(&checks.at("html_url")?)?;
     let of_app = checks.at("app")?;
-    read.subject.title = checks.at("name")?.text()?.or(of_app.at("name")?.text()?).map(line);
+    read.subject.title = checks.at("name")?.text()?.or(of_app.at("name")?.text()?).map(kept::line);
     read.app = of_app.at("id")?.number()?;
     read.detail = checks.at("conclusion")?.text()?;
     if own_pull_request(&mut read.subject, &checks, repository)? {
@@ -253,8 +242,8 @@ fn workflow_run<'a>(run: &Member<'a>, repository: &Repository<'_>) -> Result<Rea
     read.subject.head_sha = Some(commit.required(sha(&commit)?)?);
     read.subject.head_branch = branch(&run.at("head_branch")?)?;
     read.subject.head_repository = full_name(&run.at("head_repository")?.at("full_name")?)?.map(str::to_owned);
-    read.subject.url = url(&run.at("html_url")?)?;
-    read.subject.title = run.at("name")?.text()?.map(line);
+    read.subject.url = kept::url(&run.at("html_url")?)?;
+    read.subject.title = run.at("name")?.text()?.map(kept::line);
     read.detail = run.at("conclusion")?.text()?;
     read.right = right;
     if code == Code::Repository {
@@ -297,8 +286,8 @@ fn deployment_status<'a>(root: &Member<'a>, repository: &Repository<'_>) -> Resu
     read.subject.head_sha = Some(commit.required(sha(&commit)?)?);
     // A branch, a tag or the commit itself.
     read.subject.head_branch = branch(&deployment.at("ref")?)?.filter(|name| !name.is_commit());
-    read.subject.url = url(&status.at("target_url")?)?;
-    read.subject.title = deployment.at("environment")?.text()?.map(line);
+    read.subject.url = kept::url(&status.at("target_url")?)?;
+    read.subject.title = deployment.at("environment")?.text()?.map(kept::line);
     read.detail = Some(state.required(state.text()?)?);
     read.app = status.at("performed_via_github_app")?.at("id")?.number()?;
     let creator = actor(&deployment.at("creator")?)?;
@@ -316,9 +305,9 @@ fn release<'a>(release: &Member<'a>, repository: &Repository<'_>) -> Result<Read
     let tag = release.at("tag_name")?;
     let name = tag.required(branch(&tag)?)?;
     let title = release.at("name")?.text()?.filter(|title| !title.trim().is_empty());
-    read.subject.title = Some(line(title.unwrap_or(name.as_str())));
+    read.subject.title = Some(kept::line(title.unwrap_or(name.as_str())));
     read.subject.tag = Some(name);
-    read.subject.url = url(&release.at("html_url")?)?;
+    read.subject.url = kept::url(&release.at("html_url")?)?;
     write(&mut read, release)?;
     read.author = actor(&release.at("author")?)?;
     Ok(read)
@@ -351,18 +340,17 @@ pub(super) fn mentioned(subject: &Subject) -> Option<&'static str> {
         SubjectKind::PullRequest => Some(pull_request),
         SubjectKind::Discussion => Some(discussion),
         SubjectKind::Commit => Some(commit),
-        SubjectKind::Branch | SubjectKind::Tag | SubjectKind::Release | SubjectKind::Check => None,
+        SubjectKind::Branch
+        | SubjectKind::Tag
+        | SubjectKind::Release
+        | SubjectKind::Check
+        | SubjectKind::Conversation => None,
     }
 }
 
 /// What an edited text was before.
 pub(super) fn before<'a>(root: &Member<'a>) -> Result<Option<&'a str>> {
     root.at("changes")?.at("body")?.at("from")?.text()
-}
-
-/// Of a text what is kept: its beginning, without NUL, which some stores refuse.
-pub(super) fn kept(text: &str) -> String {
-    text[..text.floor_char_boundary(limits::EVENT_TEXT_BYTES)].replace('\0', "")
 }
 
 /// Discussions take no comments by the API that answers issues.
@@ -401,10 +389,6 @@ fn short(name: &str) -> String {
     format!("{}~{hash}", &name[..name.floor_char_boundary(most)])
 }
 
-fn line(title: &str) -> String {
-    text::shorten(&text::one_line(title), limits::TITLE_CHARS)
-}
-
 /// SHA-1, or SHA-256 as git has it too.
 fn sha(member: &Member<'_>) -> Result<Option<String>> {
     let Some(sha) = member.text()? else { return Ok(None) };
@@ -431,14 +415,4 @@ fn full_name<'a>(member: &Member<'a>) -> Result<Option<&'a str>> {
         }
         _ => Err(member.invalid("not a repository: owner/name")),
     }
-}
-
-/// An address that people may follow. Any other is not worth refusing the event, as some are from the services that deploy.
-fn url(member: &Member<'_>) -> Result<Option<String>> {
-    let is_web = |url: &&str| {
-        (url.starts_with("https://") || url.starts_with("http://"))
-            && url.len() <= limits::URL_BYTES
-            && !url.contains(|c: char| c.is_whitespace() || c.is_control())
-    };
-    Ok(member.text()?.filter(is_web).map(str::to_owned))
 }
