@@ -1,6 +1,7 @@
 //! Stories, conformance and the simulation.
 
 pub mod conformance;
+pub mod deliveries;
 pub mod emulator;
 
 pub mod sim;

@@ -362,6 +362,16 @@ pub const DOCUMENT_BYTES: usize = 128 * 1024;
 /// A branch or tag in a key that is made from an event: with the repository and a prefix it fits [`CONCURRENCY_KEY_BYTES`].
 pub const EVENT_KEY_NAME_BYTES: usize = 80;
 
+/// An id that a provider gave, as Slack's `U061F7AUR` and Linear's UUIDs. Three in a key fit [`CONCURRENCY_KEY_BYTES`].
+pub const EVENT_ID_BYTES: usize = 64;
+
+/// A form, as a slash command of Slack comes. What people type of it is a message, of which Slack takes 40,000 characters;
+/// in percent-encoding each may be 12 bytes.
+pub const EVENT_FORM_BYTES: usize = 512 * 1024;
+
+/// Fields of a form. A slash command has 15.
+pub const EVENT_FORM_FIELDS: usize = 100;
+
 /// A login. GitHub takes 39 characters, and more for the bot of an app.
 pub const LOGIN_BYTES: usize = 100;
 

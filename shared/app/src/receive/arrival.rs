@@ -79,7 +79,7 @@ async fn to_webhook<'a, H: Fn(&str) -> Header<'a>>(
     let secrets = webhook.secrets.valid(webhooks::owner(app, &webhook), app.now());
     let Webhook { id, team, config, .. } = webhook;
     let (most, provider) = (config.deliveries_per_minute(), config.provider());
-    let read = read(app, config.auth, config.delivery_header.as_ref(), &secrets, &request);
+    let read = read(app, &source, config.auth, config.delivery_header.as_ref(), &secrets, &request);
     let Read { believed, sender_id, marks, payload } = match read {
         Ok(read) => read,
         Err(err) => return Err(reject(app, &team, source, err).await),
@@ -111,7 +111,7 @@ async fn to_automation<'a, H: Fn(&str) -> Header<'a>>(
     let secrets = automation.secrets(&app.settings.webhook_key, app.now());
     let secrets: Vec<WebhookSecret> = secrets.into_iter().map(WebhookSecret::from).collect();
     let team = automation.team.clone();
-    let Read { sender_id, marks, payload, .. } = match read(app, OWN, None, &secrets, &request) {
+    let Read { sender_id, marks, payload, .. } = match read(app, &source, OWN, None, &secrets, &request) {
         Ok(read) => read,
         Err(err) => return Err(reject(app, &team, source, err).await),
     };
@@ -216,6 +216,7 @@ struct Read {
 
 fn read<'a, H: Fn(&str) -> Header<'a>>(
     app: &App,
+    source: &DeliverySource,
     auth: WebhookAuth,
     delivery_header: Option<&ozma_domain::webhook_auth::DeliveryHeader>,
     secrets: &[WebhookSecret],
@@ -235,7 +236,7 @@ fn read<'a, H: Fn(&str) -> Header<'a>>(
         DedupeId::Given(id) => id.clone(),
         DedupeId::Body(hash) => hash.clone(),
     };
-    let marks = [Some(dedupe), auth.replay_guard(body)].into_iter().flatten().map(|id| id.to_string());
+    let marks = [Some(dedupe), auth.replay_guard(body)].into_iter().flatten().map(|id| mark(source, &id.to_string()));
     Ok(Read { believed, sender_id, marks: marks.collect(), payload })
 }
 

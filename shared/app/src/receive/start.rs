@@ -149,6 +149,8 @@ fn source(delivery: &Delivery) -> RunSource {
         (Some(Provider::Github), _) => RunSource::GithubWebhook,
         (Some(Provider::Gitlab), _) => RunSource::GitlabWebhook,
         (Some(Provider::Jira), _) => RunSource::Jira,
+        (Some(Provider::Linear), _) => RunSource::Linear,
+        (Some(Provider::Slack), _) => RunSource::Slack,
         (None, DeliverySource::Account(_)) => RunSource::ScheduledAgent,
         (None, _) => RunSource::Api,
     }

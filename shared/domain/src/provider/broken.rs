@@ -35,10 +35,12 @@ pub(super) fn broken(payload: &Value, breaks: Vec<Break>) -> Value {
 pub(super) fn holds(provider: Provider, event: &str, payload: &Value, own: &Own) -> Result<(), TestCaseError> {
     match provider.decode(event, payload, own) {
         Ok(Decoded::Used(occurrence)) => {
-            let Occurrence { keys, text, .. } = &*occurrence;
-            let longest = [Some(&keys.object), keys.item.as_ref(), keys.commit.as_ref(), keys.branch.as_ref()];
-            prop_assert!(longest.into_iter().flatten().all(|key| key.len() <= limits::CONCURRENCY_KEY_BYTES));
+            let Occurrence { keys, text, control, .. } = &*occurrence;
+            let longest = [&keys.item, &keys.commit, &keys.branch, &keys.thread].map(Option::as_ref);
+            let longest = longest.into_iter().chain([Some(&keys.object)]);
+            prop_assert!(longest.flatten().all(|key| key.len() <= limits::CONCURRENCY_KEY_BYTES));
             prop_assert!(text.as_ref().is_none_or(|text| text.len() <= limits::EVENT_TEXT_BYTES));
+            prop_assert!(text.is_none() || control.is_none(), "a word to us is no prompt");
             prop_assert!(!occurrence.names.is_empty());
             prop_assert!(occurrence.names.iter().all(|name| provider.events().contains(&name.as_str())));
             let again: Occurrence = serde_json::from_value(serde_json::to_value(&*occurrence).unwrap()).unwrap();

@@ -32,6 +32,11 @@ impl<'a> Member<'a> {
         Ok(Self { path, value })
     }
 
+    /// Whether this object names a member, be it null.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.value.and_then(Value::as_object).is_some_and(|members| members.contains_key(name))
+    }
+
     pub(super) fn is_there(&self) -> bool {
         self.value.is_some()
     }

@@ -19,10 +19,14 @@ mod broken;
 mod github;
 mod gitlab;
 mod jira;
+mod linear;
 mod member;
 mod mention;
 mod payload;
+#[cfg(test)]
+mod payloads;
 mod place;
+pub mod slack;
 mod start;
 
 pub use mention::mentions;
@@ -35,6 +39,8 @@ pub enum Provider {
     Github,
     Gitlab,
     Jira,
+    Linear,
+    Slack,
 }
 
 /// One event, as all providers' events are told.
@@ -56,7 +62,8 @@ pub struct Occurrence {
     /// `issue_comment.created` and `issue.mentioned`; a merge is `pull_request.closed` and `pull_request.merged`.
     pub names: Vec<String>,
     /// What the name leaves open: the label of `….labeled`, the login of `….assigned` and `….review_requested`, the state
-    /// of a review or a deployment, the conclusion of checks, the identifier of a requested action.
+    /// of a review or a deployment or an issue, the conclusion of checks, the identifier of a requested action, a reaction.
+    /// Of several names it is of the first that leaves something open; several labels have `, ` between them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
     pub subject: Subject,
@@ -77,10 +84,12 @@ pub struct Occurrence {
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub draft: bool,
     /// What people wrote: a comment, the body of an issue or pull request, a commit's message. Not to be trusted more than
-    /// its author, and at most [`crate::limits::EVENT_TEXT_BYTES`] of it.
+    /// its author, and at most [`crate::limits::EVENT_TEXT_BYTES`] of it. Absent where it is a [`Self::control`], so that
+    /// nobody can make a prompt of it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub text: Option<String>,
-    /// What the provider knows our app by at this place: the installation of a GitHub App.
+    /// What the provider knows our app by at this place: the installation of a GitHub App, a workspace of Slack, an
+    /// organisation of Linear.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub installation: Option<String>,
     /// By what it is known to be our own doing. Such an event never matches anything, or agents would answer themselves.
@@ -143,6 +152,8 @@ pub enum SubjectKind {
     Release,
     Discussion,
     Check,
+    /// What people say where it is about nothing else: a thread of Slack.
+    Conversation,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -249,9 +260,10 @@ pub enum Code {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Own {
-    /// Of the accounts that agents act as, such as `ozma[bot]`; where a provider knows people by their id, the id.
+    /// Of the accounts that agents act as: `ozma[bot]`; where a provider knows people by their id, the id. Of Slack those of the
+    /// bot user, the bot and the app (`U…`, `B…`, `A…`).
     pub logins: Vec<String>,
-    /// Ids of our apps: what is done through one of them is ours, whoever's token it is done with.
+    /// Ids of our apps at GitHub: what is done through one of them is ours, whoever's token it is done with.
     pub app_ids: Vec<u64>,
     /// `@oz`. Without it nobody is mentioned.
     pub mention: Option<String>,
@@ -269,10 +281,10 @@ pub enum OwnSign {
 /// Names of what is worked on: for counting and capping, and for having one run at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys {
-    /// `github:acme/web#12`. Each event has one: that of its issue, pull request or discussion, else of its branch, its tag,
-    /// its commit, its repository.
+    /// `github:acme/web#12`, `linear:ENG-12`, `slack:T0001:C0001:1515449522.000016`. Each event has one: that of its issue,
+    /// pull request or discussion, else of its branch, its tag, its commit, its repository; or of its thread or channel.
     pub object: String,
-    /// `acme/web#12`.
+    /// `acme/web#12`, `ENG-12`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub item: Option<String>,
     /// `acme/web@<sha>`.
@@ -300,10 +312,11 @@ pub enum Decoded {
 }
 
 impl Provider {
-    pub const ALL: [Self; 3] = [Self::Github, Self::Gitlab, Self::Jira];
+    pub const ALL: [Self; 5] = [Self::Github, Self::Gitlab, Self::Jira, Self::Linear, Self::Slack];
 
     /// What a payload means. `event` is the kind that the provider gives beside it: GitHub's header `X-GitHub-Event`, GitLab's
-    /// `X-Gitlab-Event`; Jira gives none.
+    /// `X-Gitlab-Event`; for Slack which kind of request it is, [`slack::EVENTS_API`] or [`slack::SLASH_COMMAND`]. Jira gives none,
+    /// and Linear's is not looked at, as the payload says the same and is signed.
     /// Fails if the payload of an event that is used lacks what it must have, or has it of the wrong kind; the field is the
     /// path of that member.
     pub fn decode(self, event: &str, payload: &Value, own: &Own) -> Result<Decoded, InvalidField> {
@@ -311,6 +324,8 @@ impl Provider {
             Self::Github => github::decode(event, payload, own),
             Self::Gitlab => gitlab::decode(event, payload, own),
             Self::Jira => jira::decode(payload, own),
+            Self::Linear => linear::decode(payload, own),
+            Self::Slack => slack::decode(event, payload, own),
         }
     }
 
@@ -320,6 +335,8 @@ impl Provider {
             Self::Github => github::events(),
             Self::Gitlab => gitlab::events(),
             Self::Jira => jira::events(),
+            Self::Linear => linear::events(),
+            Self::Slack => slack::events(),
         }
     }
 }
@@ -327,6 +344,37 @@ impl Provider {
 impl Occurrence {
     pub fn is(&self, name: &str) -> bool {
         self.names.iter().any(|of| of == name)
+    }
+
+    /// What somebody did at a place where there is no code but that of our own repositories.
+    fn act(provider: Provider, name: &str, subject: Subject, actor: Actor, keys: Keys) -> Self {
+        Self {
+            provider,
+            names: vec![name.to_owned()],
+            detail: None,
+            subject,
+            actor,
+            author: None,
+            cause: Cause::Act,
+            right: None,
+            code: Code::Repository,
+            draft: false,
+            text: None,
+            installation: None,
+            own: None,
+            keys,
+            place: None,
+            control: None,
+            message: None,
+        }
+    }
+}
+
+impl Decoded {
+    fn not_used(name: impl Into<String>, why: impl Into<String>) -> Self {
+        let name: String = name.into();
+        let name = if name.is_empty() { "unnamed".to_owned() } else { name };
+        Self::NotUsed { name, why: why.into() }
     }
 }
 
@@ -340,15 +388,22 @@ impl Own {
 
     /// Whether something that `actor` did, through `app`, which may have brought a text with it, is our own doing.
     fn sign(&self, actor: &Actor, app: Option<u64>, written: Option<&str>) -> Option<OwnSign> {
-        if self.logins.iter().any(|login| login.eq_ignore_ascii_case(&actor.login)) {
+        if self.is_login(&actor.login) {
             return Some(OwnSign::Actor);
         }
         if app.is_some_and(|app| self.app_ids.contains(&app)) {
             return Some(OwnSign::App);
         }
-        // Who quotes an agent to answer it is not one.
-        let mut lines = written.unwrap_or_default().lines().filter(|line| !line.trim_start().starts_with('>'));
-        lines.any(|line| line.contains(Self::MARKER)).then_some(OwnSign::Marker)
+        self.is_marked(written.unwrap_or_default()).then_some(OwnSign::Marker)
+    }
+
+    fn is_login(&self, name: &str) -> bool {
+        self.logins.iter().any(|login| login.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether a text carries the mark of a run. Who quotes an agent to answer it is not one.
+    fn is_marked(&self, text: &str) -> bool {
+        text.lines().any(|line| !line.trim_start().starts_with('>') && line.contains(Self::MARKER))
     }
 
     fn is_mentioned(&self, text: &str) -> bool {
@@ -362,6 +417,8 @@ impl fmt::Display for Provider {
             Self::Github => "github",
             Self::Gitlab => "gitlab",
             Self::Jira => "jira",
+            Self::Linear => "linear",
+            Self::Slack => "slack",
         })
     }
 }

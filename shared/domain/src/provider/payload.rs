@@ -73,6 +73,16 @@ pub(super) fn event_name(name: &str) -> String {
     text::shorten(&text::one_line(name), limits::EVENT_NAME_CHARS)
 }
 
+/// What the provider itself names something by, which becomes part of keys: `U061F7AUR`, `1515449522.000016`, a UUID.
+pub(super) fn id<'a>(member: &Member<'a>) -> Result<Option<&'a str>> {
+    let Some(id) = member.text()? else { return Ok(None) };
+    let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if is_plain && (1..=limits::EVENT_ID_BYTES).contains(&id.len()) {
+        return Ok(Some(id));
+    }
+    Err(member.invalid(&format!("not an id: 1 to {} of A-Z a-z 0-9 - _ .", limits::EVENT_ID_BYTES)))
+}
+
 /// A text that says something.
 pub(super) fn said<'a>(member: &Member<'a>) -> Result<Option<&'a str>> {
     Ok(member.text()?.filter(|text| !text.trim().is_empty()))

@@ -14,6 +14,9 @@ pub enum Place {
     GithubCommit { repository: String, sha: String },
     /// A thread of a channel or of a direct conversation; `thread` is the `ts` of its first message.
     SlackThread { team: String, channel: String, thread: String },
+    /// A channel or a direct conversation alone: a slash command is no message, and nobody can reply to it. What is posted
+    /// there begins a thread of its own.
+    SlackChannel { team: String, channel: String },
     /// A session that somebody opened with our app, by mention or by delegation.
     LinearSession { session: String },
     /// An issue, by its id.
@@ -53,4 +56,37 @@ pub enum Control {
     },
     /// Tell what can be said.
     Help,
+}
+
+impl Control {
+    /// What a text says that is one of these words and nothing else. A sentence that begins with one is work: whoever takes
+    /// it for a wish to stop ends what somebody else is waiting for.
+    pub(super) fn said(text: &str) -> Option<Self> {
+        let word = text.trim().trim_end_matches(['.', '!']).trim_end();
+        match word.to_ascii_lowercase().as_str() {
+            "stop" | "cancel" => Some(Self::Stop { run: None }),
+            "status" => Some(Self::Status { run: None }),
+            "help" => Some(Self::Help),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_alone_is_for_us() {
+        let (stop, status) = (Some(Control::Stop { run: None }), Some(Control::Status { run: None }));
+        for text in ["stop", "Stop.", " STOP!! \n", "cancel", "Cancel!", "stop ."] {
+            assert_eq!(Control::said(text), stop, "{text}");
+        }
+        assert_eq!((Control::said("status"), Control::said("Help!")), (status, Some(Control::Help)));
+        let more =
+            ["stop it", "stop, please", "stop the login from failing", "don't stop", "stop?", "stopp", "", ".", "s"];
+        for text in more {
+            assert_eq!(Control::said(text), None, "{text}");
+        }
+    }
 }

@@ -96,7 +96,9 @@ impl Provider {
             WebhookAuth::Signature { scheme: Scheme::Github } => Some(Self::Github),
             WebhookAuth::Signature { scheme: Scheme::Gitlab } => Some(Self::Gitlab),
             WebhookAuth::Signature { scheme: Scheme::Jira } => Some(Self::Jira),
-            _ => None,
+            WebhookAuth::Signature { scheme: Scheme::Linear } => Some(Self::Linear),
+            WebhookAuth::Signature { scheme: Scheme::Slack } => Some(Self::Slack),
+            WebhookAuth::Signature { .. } | WebhookAuth::Token | WebhookAuth::UrlToken => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! run at the table. Everything happens on this machine, in temporary folders. `docs/benchmarks.md` keeps the results.
 
 mod control_plane;
+mod deliveries;
 mod fairness;
 mod kill;
 mod machine;
@@ -40,6 +41,8 @@ enum What {
     Units(units::Args),
     /// How long single runs wait behind a crowd of another lane
     Fairness(fairness::Args),
+    /// Whether deliveries that come several times at once make one run each
+    Deliveries(deliveries::Args),
     /// Whether runs survive `kill -9` of the control plane
     Kill(kill::Args),
 }
@@ -73,6 +76,7 @@ async fn run(args: Args) -> Result<()> {
         What::Throughput(args) => throughput::measure(&oz, &args).await,
         What::Units(args) => units::measure(&args).await,
         What::Fairness(args) => fairness::measure(&args).await,
+        What::Deliveries(args) => deliveries::measure(&args).await,
         What::Kill(args) => kill::measure(&oz, &args).await,
     }
 }

@@ -321,7 +321,11 @@ pub(super) fn mentioned(subject: &Subject) -> Option<&'static str> {
         SubjectKind::PullRequest => Some(pull_request),
         SubjectKind::Discussion => Some(discussion),
         SubjectKind::Commit => Some(commit),
-        SubjectKind::Branch | SubjectKind::Tag | SubjectKind::Release | SubjectKind::Check => None,
+        SubjectKind::Branch
+        | SubjectKind::Tag
+        | SubjectKind::Release
+        | SubjectKind::Check
+        | SubjectKind::Conversation => None,
     }
 }
 

@@ -253,6 +253,7 @@ fn mentioned(kind: SubjectKind) -> Option<&'static str> {
         | SubjectKind::Tag
         | SubjectKind::Release
         | SubjectKind::Discussion
-        | SubjectKind::Check => None,
+        | SubjectKind::Check
+        | SubjectKind::Conversation => None,
     }
 }
