@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ozma_app::receive::{self, Delivered, ReceiveError, Request};
+use ozma_app::receive::{self, Delivered, ReceiveError, Request, Taken};
 use ozma_app::{automations, teams, webhooks};
 use ozma_domain::id::WebhookId;
 use ozma_domain::limits;
@@ -107,6 +107,9 @@ impl Sender {
             _ => Header::Missing,
         };
         let request = Request { header, path_token: None, body: body.as_bytes() };
-        receive::webhook(&self.world.app, self.webhook.as_str(), request).await
+        match receive::webhook(&self.world.app, self.webhook.as_str(), request).await? {
+            Taken::Delivered(delivered) => Ok(*delivered),
+            Taken::Challenge(challenge) => panic!("nobody asked: {challenge}"),
+        }
     }
 }

@@ -493,3 +493,58 @@ async fn deliveries_that_come_several_times_at_once_make_as_many_runs_as_there_a
     assert!(attempts > 2 * events && died > 10, "{attempts} attempts, {died} died");
     assert_eq!(runs, events);
 }
+
+#[tokio::test]
+async fn slack_is_answered_its_challenge_and_its_forms_and_events_are_read_without_what_nobody_is_to_have() {
+    let mut outside = Outside::of(WebhookAuth::Signature { scheme: Scheme::Slack }).await;
+    outside.secret = "8f742231b10e8888abcd99yyyzzz85a5".to_owned();
+    webhooks::rotate(&outside.world.app, &outside.world.team, "acme", Some(&outside.secret)).await.unwrap();
+    outside.listens("chat", json!({"allow": {"logins": ["U0AAN"]}})).await;
+    let auth = outside.webhook.config.auth;
+    let secret = auth.parse_secret(&outside.secret).unwrap();
+    let signed = |body: &str, form: bool| {
+        let mut headers: Vec<(&str, String)> =
+            auth.headers(&secret, "", outside.world.now(), body.as_bytes()).unwrap().into_iter().collect();
+        let kind = if form { "application/x-www-form-urlencoded" } else { "application/json; charset=utf-8" };
+        headers.push(("content-type", kind.to_owned()));
+        headers
+    };
+    let address = outside.webhook.id.as_str();
+    let challenge = json!({"type": "url_verification", "token": "x", "challenge": "3eZbrw1aB"}).to_string();
+    let mut request = Request::post(format!("/webhooks/{address}"));
+    for (name, value) in signed(&challenge, false) {
+        request = request.header(name, value);
+    }
+    let router = ozma_webhook::router(Arc::new(outside.world.app.clone()));
+    let response = router.oneshot(request.body(Body::from(challenge)).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(to_bytes(response.into_body(), usize::MAX).await.unwrap(), "3eZbrw1aB");
+    assert!(outside.log().await.is_empty());
+
+    let form = "token=gIkuv&team_id=T0001&team_domain=acme&channel_id=C2147483705&channel_name=test&user_id=U0AAN\
+        &user_name=ann&command=%2Foz&text=run+fix+the+build&api_app_id=A123\
+        &response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT0001%2F1%2FsEcReT&trigger_id=13345224609.738474920.8088930838d88f008e0";
+    let (status, answer, _) = outside.post(address, &signed(form, true), form).await;
+    assert_eq!((status, answer["runs"].as_array().map(Vec::len)), (202, Some(1)), "{answer}");
+    let log = outside.log().await;
+    assert_eq!(log[0].delivery.event, "slash_command");
+    let kept = deliveries::body(&outside.world.app, &log[0].delivery).await.unwrap().unwrap();
+    let kept = String::from_utf8(kept).unwrap();
+    assert!(kept.contains("run fix the build"), "{kept}");
+    assert!(!["sEcReT", "gIkuv", "738474920"].iter().any(|secret| kept.contains(secret)), "{kept}");
+}
+
+#[tokio::test]
+async fn github_may_send_forms() {
+    let outside = Outside::github().await;
+    outside.listens("fix", json!({"allow": anybody()})).await;
+    let encoded: String = LABELED.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let body = format!("payload={encoded}");
+    let auth = outside.webhook.config.auth;
+    let secret = auth.parse_secret(&outside.secret).unwrap();
+    let mut headers: Vec<(&str, String)> = auth.headers(&secret, "d-1", outside.world.now(), body.as_bytes()).unwrap();
+    headers.push(("x-github-event", "issues".to_owned()));
+    headers.push(("content-type", "application/x-www-form-urlencoded".to_owned()));
+    let (status, answer, _) = outside.post(outside.webhook.id.as_str(), &headers, &body).await;
+    assert_eq!((status, answer["runs"].as_array().map(Vec::len)), (202, Some(1)), "{answer}");
+}

@@ -10,10 +10,10 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use ozma_app::App;
-use ozma_app::receive::{self, Request};
+use ozma_app::receive::{self, Request, Taken};
 use ozma_domain::limits;
 use ozma_domain::webhook_auth::Header;
 
@@ -55,7 +55,8 @@ async fn take(app: &App, id: &str, token: Option<&str>, headers: &HeaderMap, bod
     let header = |name: &str| Header::of(headers.get_all(name).iter().map(|value| value.as_bytes()));
     let request = Request { header, path_token: token, body: &body };
     match receive::webhook(app, id, request).await {
-        Ok(delivered) => answer::delivered(&delivered),
+        Ok(Taken::Delivered(delivered)) => answer::delivered(&delivered),
+        Ok(Taken::Challenge(challenge)) => challenge.into_response(),
         Err(err) => answer::failure(&err),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{Idempotency, NewRun, accept};
 use ozma_app::ports::QueueMessage;
-use ozma_app::receive::{self, Delivered, ReceiveError, Request};
+use ozma_app::receive::{self, Delivered, ReceiveError, Request, Taken};
 use ozma_app::{App, cancel, environments, messages, teams};
 use ozma_domain::automation::Automation;
 use ozma_domain::id::{RunId, TeamId};
@@ -316,7 +316,10 @@ async fn trigger(
     let headers = [(standard_webhooks::ID, &id), (standard_webhooks::TIMESTAMP, &at), (SIGNATURE, &signature)];
     let header =
         |name: &str| Header::of(headers.iter().filter(|(found, _)| *found == name).map(|(_, value)| value.as_bytes()));
-    receive::webhook(app, automation.id.as_str(), Request { header, path_token: None, body }).await
+    match receive::webhook(app, automation.id.as_str(), Request { header, path_token: None, body }).await? {
+        Taken::Delivered(delivered) => Ok(*delivered),
+        Taken::Challenge(challenge) => panic!("nobody asked: {challenge}"),
+    }
 }
 
 async fn change_plan(app: &App, team: &TeamId, agents: u16) -> Result<(), StoreError> {

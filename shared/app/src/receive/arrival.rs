@@ -5,15 +5,26 @@ use ozma_domain::automation::Automation;
 use ozma_domain::delivery::DeliverySource;
 use ozma_domain::id::{AutomationId, DeliveryId, TeamId, WebhookId};
 use ozma_domain::limits;
-use ozma_domain::provider::{Own, Provider};
+use ozma_domain::provider::{Own, Provider, slack};
 use ozma_domain::webhook::{Payload, Webhook};
-use ozma_domain::webhook_auth::{Attempt, Believed, DedupeId, Header, Scheme, WebhookAuth, WebhookSecret};
+use ozma_domain::webhook_auth::{
+    Attempt, Believed, DedupeId, DeliveryHeader, Header, Scheme, WebhookAuth, WebhookSecret,
+};
 use serde_json::Value;
 
 use super::ReceiveError;
+use super::body::{self, Said};
 use super::deliver::{Delivered, deliver, reject};
 use crate::App;
 use crate::webhooks;
+
+/// What became of a request that is believed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Taken {
+    Delivered(Box<Delivered>),
+    /// The service asks whether somebody is here who has the secret: this is to be answered, and nothing happened.
+    Challenge(String),
+}
 
 /// A request at an address for webhooks, as it came.
 pub struct Request<'a, H> {
@@ -42,6 +53,19 @@ pub(super) struct Arrival<'a> {
     pub(super) replay_of: Option<DeliveryId>,
 }
 
+impl Arrival<'_> {
+    /// What is kept of its body: as it came, unless it came as a form or with what nobody is to have.
+    pub(super) fn kept(&self) -> Vec<u8> {
+        match self.provider {
+            Some(Provider::Slack | Provider::Github) => {
+                let is_json = serde_json::from_slice::<Value>(self.body).is_ok_and(|value| value == self.payload);
+                if is_json { self.body.to_vec() } else { self.payload.to_string().into_bytes() }
+            }
+            _ => self.body.to_vec(),
+        }
+    }
+}
+
 /// Whom an event may start.
 pub(super) enum Listeners {
     /// Whoever listens to that webhook, or to its provider.
@@ -58,7 +82,7 @@ pub async fn webhook<'a, H: Fn(&str) -> Header<'a>>(
     app: &App,
     id: &str,
     request: Request<'a, H>,
-) -> Result<Delivered, ReceiveError> {
+) -> Result<Taken, ReceiveError> {
     if let Ok(id) = id.parse::<WebhookId>() {
         let found = app.store.webhook(&id).await?.map(|saved| saved.webhook);
         let webhook = found.filter(|webhook| !webhook.config.paused && webhook.secrets.is_complete());
@@ -67,23 +91,30 @@ pub async fn webhook<'a, H: Fn(&str) -> Header<'a>>(
     let id: AutomationId = id.parse().map_err(|_| ReceiveError::Nowhere)?;
     let found = app.store.automation(&id).await?.map(|saved| saved.automation);
     let automation = found.filter(|automation| !automation.config.paused);
-    to_automation(app, automation.ok_or(ReceiveError::Nowhere)?, request).await
+    let delivered = to_automation(app, automation.ok_or(ReceiveError::Nowhere)?, request).await?;
+    Ok(Taken::Delivered(Box::new(delivered)))
 }
 
 async fn to_webhook<'a, H: Fn(&str) -> Header<'a>>(
     app: &App,
     webhook: Webhook,
     request: Request<'a, H>,
-) -> Result<Delivered, ReceiveError> {
+) -> Result<Taken, ReceiveError> {
     let source = DeliverySource::Webhook(webhook.id.clone());
     let secrets = webhook.secrets.valid(webhooks::owner(app, &webhook), app.now());
     let Webhook { id, team, config, .. } = webhook;
     let (most, provider) = (config.deliveries_per_minute(), config.provider());
-    let read = read(app, &source, config.auth, config.delivery_header.as_ref(), &secrets, &request);
+    let rules = Rules { source: &source, auth: config.auth, provider, header: config.delivery_header.as_ref() };
+    let read = read(app, rules, &secrets, &request);
     let Read { believed, sender_id, marks, payload } = match read {
         Ok(read) => read,
         Err(err) => return Err(reject(app, &team, source, err).await),
     };
+    if provider == Some(Provider::Slack)
+        && let Some(challenge) = slack::challenge(&payload)
+    {
+        return Ok(Taken::Challenge(challenge.to_owned()));
+    }
     within_rate(app, &team, id.as_str(), most).await?;
     let arrival = Arrival {
         team,
@@ -98,7 +129,7 @@ async fn to_webhook<'a, H: Fn(&str) -> Header<'a>>(
         body: request.body,
         payload,
     };
-    deliver(app, arrival).await
+    Ok(Taken::Delivered(Box::new(deliver(app, arrival).await?)))
 }
 
 async fn to_automation<'a, H: Fn(&str) -> Header<'a>>(
@@ -111,10 +142,11 @@ async fn to_automation<'a, H: Fn(&str) -> Header<'a>>(
     let secrets = automation.secrets(&app.settings.webhook_key, app.now());
     let secrets: Vec<WebhookSecret> = secrets.into_iter().map(WebhookSecret::from).collect();
     let team = automation.team.clone();
-    let Read { sender_id, marks, payload, .. } = match read(app, &source, OWN, None, &secrets, &request) {
-        Ok(read) => read,
-        Err(err) => return Err(reject(app, &team, source, err).await),
-    };
+    let Read { sender_id, marks, payload, .. } =
+        match read(app, Rules { source: &source, auth: OWN, provider: None, header: None }, &secrets, &request) {
+            Ok(read) => read,
+            Err(err) => return Err(reject(app, &team, source, err).await),
+        };
     within_rate(app, &team, automation.id.as_str(), limits::WEBHOOK_DELIVERIES_PER_MINUTE).await?;
     let arrival = Arrival {
         team,
@@ -214,21 +246,37 @@ struct Read {
     payload: Value,
 }
 
+/// How an address is to be read.
+struct Rules<'a> {
+    source: &'a DeliverySource,
+    auth: WebhookAuth,
+    provider: Option<Provider>,
+    /// By which its sender tells deliveries apart.
+    header: Option<&'a DeliveryHeader>,
+}
+
 fn read<'a, H: Fn(&str) -> Header<'a>>(
     app: &App,
-    source: &DeliverySource,
-    auth: WebhookAuth,
-    delivery_header: Option<&ozma_domain::webhook_auth::DeliveryHeader>,
+    rules: Rules<'_>,
     secrets: &[WebhookSecret],
     request: &Request<'a, H>,
 ) -> Result<Read, ReceiveError> {
+    let Rules { source, auth, provider, header: delivery_header } = rules;
     let Request { header, path_token, body } = request;
     let attempt = Attempt { header, path_token: *path_token, body };
     let mut believed = auth.verify(&attempt, secrets, app.now())?;
-    let Payload(payload) = Payload::json(body)?;
-    // Stripe, Vercel and PagerDuty say in the body which delivery it is.
+    let content_type = match header("content-type") {
+        Header::Once(value) => Some(value),
+        Header::Missing | Header::Repeated | Header::Unreadable => None,
+    };
+    let Said { payload, kind } = body::read(provider, content_type, body)?;
+    believed.event = kind.or(believed.event);
+    // Stripe, Vercel, PagerDuty and Slack say in the body which delivery it is.
     if believed.delivery_id.is_none() && matches!(auth, WebhookAuth::Signature { .. }) {
-        let id = payload.get("id").and_then(Value::as_str);
+        let id = match provider {
+            Some(Provider::Slack) => slack::delivery_id(&payload),
+            _ => payload.get("id").and_then(Value::as_str),
+        };
         believed.delivery_id = id.filter(|id| (1..=limits::DELIVERY_ID_BYTES).contains(&id.len())).map(str::to_owned);
     }
     let dedupe = attempt.dedupe_id(delivery_header, &believed)?;

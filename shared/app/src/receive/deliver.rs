@@ -139,7 +139,7 @@ async fn log(
     let team = &arrival.team;
     // First: a row whose body is nowhere must never exist.
     let key = ArchiveKey::Payload { team, delivery: id };
-    app.archive.create(&key, arrival.body.to_vec(), [].into()).await?;
+    app.archive.create(&key, arrival.kept(), [].into()).await?;
     let (delivery, automations) = plan(app, arrival, id, meaning).await?;
     let expires = after(delivery.received_at, limits::DELIVERY_SECONDS).as_second();
     let saved = SavedDelivery { delivery, repeats: 0, version: 1, expires };

@@ -10,11 +10,12 @@
 //! | [`start`] | one run of one automation |
 
 mod arrival;
+mod body;
 mod deliver;
 mod matching;
 mod start;
 
-pub use arrival::{Request, account_event, planned, too_large, webhook};
+pub use arrival::{Request, Taken, account_event, planned, too_large, webhook};
 pub use deliver::{Delivered, Refused, finish, replay};
 pub use matching::{Tried, try_out};
 
