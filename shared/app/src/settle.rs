@@ -66,7 +66,7 @@ pub(crate) async fn settle_run(
         let ledger = ledger.as_ref();
         let (written, after) = match last.ended(execution.number, outcome, now, last_segment) {
             Ending::Ended(ended) => {
-                let owed = [Owed::Publish, Owed::Seal];
+                let owed = Owed::ALL;
                 key = release(app, &ended).await?;
                 (app.store.end_run(&run, &ended, slot, &owed, &key, ledger).await?, ended)
             }

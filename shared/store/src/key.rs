@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use ozma_domain::id::{AutomationId, EnvironmentId, RunId, ScheduleId, TeamId};
+use ozma_domain::id::{AutomationId, EnvironmentId, NotificationId, RunId, ScheduleId, SubscriptionId, TeamId};
 use ozma_domain::lane::Lane;
 
 /// A row's place. Sort keys that hold numbers or times are zero-padded, so that they sort as such.
@@ -49,6 +49,12 @@ pub(crate) enum Key<'a> {
     Automation(&'a AutomationId),
     /// Makes an automation's name unique in its team. The partition is the team's list of automations, by name.
     AutomationName(&'a TeamId, &'a str),
+    /// The partition is the team's list of subscriptions.
+    Subscription(&'a TeamId, &'a SubscriptionId),
+    /// In the order of their events, because their ids are.
+    Notification(&'a SubscriptionId, &'a NotificationId),
+    /// A notification that there is an attempt to come of, by when. Earliest first.
+    DueNotification(&'a TeamId, Timestamp, &'a NotificationId),
     /// What an account has used and reserved in a month.
     Account(&'a TeamId, &'a str, &'a str),
     /// How often something was asked for in an hour, which is its beginning in seconds since 1970.
@@ -95,6 +101,13 @@ impl Key<'_> {
             Self::EnvironmentName(team, name) => (format!("team#{team}#environment-names"), (*name).to_owned()),
             Self::Automation(id) => (format!("automation#{id}"), "automation".to_owned()),
             Self::AutomationName(team, name) => (format!("team#{team}#automation-names"), (*name).to_owned()),
+            Self::Subscription(team, id) => (format!("team#{team}#subscriptions"), id.to_string()),
+            Self::Notification(subscription, id) => {
+                (format!("subscription#{subscription}#notifications"), id.to_string())
+            }
+            Self::DueNotification(team, at, id) => {
+                (format!("team#{team}#due-notifications"), format!("{}#{id}", millis(*at)))
+            }
             Self::Idempotency { team, key_hash } => {
                 (format!("team#{team}#idempotency#{key_hash}"), "idempotency".to_owned())
             }
@@ -128,8 +141,10 @@ mod tests {
         let environment = EnvironmentId::new([7; 16]);
         let automation = AutomationId::new([7; 16]);
         let schedule = ScheduleId::new([7; 16]);
-        let lane = Lane::Automation(automation.clone());
+        let subscription = SubscriptionId::new([7; 16]);
         let at: Timestamp = "2026-11-21T02:03:04.005Z".parse().unwrap();
+        let notification = NotificationId::new(at, [7; 10]);
+        let lane = Lane::Automation(automation.clone());
         let keys = [
             Key::Team(&team),
             Key::Access { hash: "c0ffee" },
@@ -154,6 +169,9 @@ mod tests {
             Key::EnvironmentName(&team, "web"),
             Key::Automation(&automation),
             Key::AutomationName(&team, "nightly"),
+            Key::Subscription(&team, &subscription),
+            Key::Notification(&subscription, &notification),
+            Key::DueNotification(&team, at, &notification),
             Key::Idempotency { team: &team, key_hash: "c0ffee" },
         ];
         let lines: Vec<String> = keys

@@ -1,7 +1,7 @@
 //! Teams and their plans.
 
 use jiff::Timestamp;
-use ozma_domain::id::TeamId;
+use ozma_domain::id::{SubscriptionId, TeamId};
 use ozma_domain::plan::Plan;
 use ozma_domain::team_settings::TeamSettings;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,9 @@ pub struct TeamRow {
     pub paused: Option<Pause>,
     #[serde(default)]
     pub settings: TeamSettings,
+    /// The subscription that was made last. None: there are none, which whoever ends a run learns here, for one read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subscribed: Option<SubscriptionId>,
 }
 
 /// Who paused, and when.
@@ -44,7 +47,15 @@ pub struct Hold {
 
 impl TeamRow {
     pub fn new(team: TeamId, plan: Plan) -> Self {
-        Self { team, plan, swept_until: None, hold: None, paused: None, settings: TeamSettings::default() }
+        Self {
+            team,
+            plan,
+            swept_until: None,
+            hold: None,
+            paused: None,
+            settings: TeamSettings::default(),
+            subscribed: None,
+        }
     }
 
     pub fn is_held(&self, now: Timestamp) -> bool {
