@@ -176,7 +176,6 @@ impl Notification {
             // Times count by the millisecond, as the table keeps them.
             (Some(at), None) if at.as_millisecond() <= now.as_millisecond() => {
                 let busy_until = Some(after(now, limits::ATTEMPT_LEASE_SECONDS));
-                // From now on `next_at` is when this attempt began.
                 Due::Attempt(Box::new(Self { busy_until, ..self.clone() }))
             }
             _ => Due::Nothing,
