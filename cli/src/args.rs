@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::commands::{
-    agents, audit, automation, completions, delivery, environment, run, schedule, secret, team, up, webhook,
+    agents, audit, automation, completions, delivery, environment, run, schedule, secret, subscription, team, up,
+    webhook,
 };
 use crate::exit::Failure;
 
@@ -68,6 +69,9 @@ pub(crate) enum Command {
     /// Manage secrets: written and listed, never read back
     #[command(subcommand)]
     Secret(secret::SecretCommand),
+    /// Manage subscriptions: whom to tell when a run starts or ends
+    #[command(subcommand)]
+    Subscription(subscription::SubscriptionCommand),
     /// Look after the team: caps, rates, weights, budget; pause and resume it
     Team(team::TeamArgs),
     /// Stop everything: nothing starts until `oz resume`

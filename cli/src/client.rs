@@ -11,12 +11,13 @@ use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
 use ozma_api::wire::{
     AuditIndex, Automation, AutomationConfig, AutomationList, CreateRunRequest, Deleted, Environment,
-    EnvironmentConfig, EnvironmentList, FollowupRequest, HandoffAttachments, Health, Problem, PutSecretRequest,
-    RunCreated, RunItem, RunList, ScheduleItem, ScheduleList, ScheduleRequest, SecretItem, SecretList, StopRequest,
-    StopResult, Team, TeamSettings, Transcript, Whoami,
+    EnvironmentConfig, EnvironmentList, FollowupRequest, HandoffAttachments, Health, Notification, NotificationList,
+    Problem, PutSecretRequest, RunCreated, RunItem, RunList, ScheduleItem, ScheduleList, ScheduleRequest, SecretItem,
+    SecretList, StopRequest, StopResult, Subscription, SubscriptionConfig, SubscriptionList, Team, TeamSettings,
+    Transcript, Whoami,
 };
 use ozma_domain::error_code::ErrorCode;
-use ozma_domain::id::{AutomationId, EnvironmentId, RunId, ScheduleId, SecretName};
+use ozma_domain::id::{AutomationId, EnvironmentId, NotificationId, RunId, ScheduleId, SecretName, SubscriptionId};
 use ozma_domain::state::RunState;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
@@ -327,6 +328,64 @@ impl Client {
 
     pub(crate) async fn delete_schedule(&self, id: &ScheduleId) -> Result<Deleted, ClientError> {
         self.read(Call { method: Method::DELETE, ..self.get(&["schedules", id.as_str()], &[]) }).await
+    }
+
+    pub(crate) async fn subscriptions(&self) -> Result<SubscriptionList, ClientError> {
+        self.read(self.get_at(&["subscriptions"], &[])).await
+    }
+
+    /// By id or by name.
+    pub(crate) async fn subscription(&self, id_or_name: &str) -> Result<Subscription, ClientError> {
+        self.read(self.get_at(&["subscriptions", id_or_name], &[])).await
+    }
+
+    /// Not repeated: names are not unique, so that a second one would be told everything twice.
+    pub(crate) async fn create_subscription(&self, config: &SubscriptionConfig) -> Result<Subscription, ClientError> {
+        let call = self.get_at(&["subscriptions"], &[]);
+        self.read(Call { method: Method::POST, body: Some(json(config)), repeatable: false, ..call }).await
+    }
+
+    pub(crate) async fn update_subscription(
+        &self,
+        id: &SubscriptionId,
+        config: &SubscriptionConfig,
+    ) -> Result<Subscription, ClientError> {
+        let call = self.get_at(&["subscriptions", id.as_str()], &[]);
+        self.read(Call { method: Method::PUT, body: Some(json(config)), ..call }).await
+    }
+
+    /// Not repeated, like an automation's.
+    pub(crate) async fn rotate_subscription_secret(&self, id: &SubscriptionId) -> Result<Subscription, ClientError> {
+        let call = self.get_at(&["subscriptions", id.as_str(), "rotate-secret"], &[]);
+        self.read(Call { method: Method::POST, repeatable: false, ..call }).await
+    }
+
+    /// Not repeated: each is a ping.
+    pub(crate) async fn test_subscription(&self, id_or_name: &str) -> Result<Notification, ClientError> {
+        let call = self.get_at(&["subscriptions", id_or_name, "test"], &[]);
+        self.read(Call { method: Method::POST, repeatable: false, ..call }).await
+    }
+
+    pub(crate) async fn delete_subscription(&self, id: &SubscriptionId) -> Result<Deleted, ClientError> {
+        self.read(Call { method: Method::DELETE, ..self.get_at(&["subscriptions", id.as_str()], &[]) }).await
+    }
+
+    /// What was sent to it, newest first.
+    pub(crate) async fn notifications(
+        &self,
+        id_or_name: &str,
+        limit: usize,
+        before: Option<&NotificationId>,
+    ) -> Result<NotificationList, ClientError> {
+        let mut query = vec![("limit", limit.to_string())];
+        query.extend(before.map(|before| ("before", before.to_string())));
+        self.read(self.get_at(&["subscriptions", id_or_name, "deliveries"], &query)).await
+    }
+
+    /// Not repeated: each is an attempt.
+    pub(crate) async fn replay(&self, id_or_name: &str, id: &NotificationId) -> Result<Notification, ClientError> {
+        let call = self.get_at(&["subscriptions", id_or_name, "deliveries", id.as_str(), "replay"], &[]);
+        self.read(Call { method: Method::POST, repeatable: false, ..call }).await
     }
 
     pub(crate) async fn team(&self) -> Result<Team, ClientError> {

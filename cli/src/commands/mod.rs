@@ -10,6 +10,7 @@ pub(crate) mod environment;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod secret;
+pub(crate) mod subscription;
 pub(crate) mod team;
 pub(crate) mod up;
 pub(crate) mod webhook;
@@ -29,6 +30,7 @@ pub(crate) async fn run(Cli { global, command }: Cli) -> Result<Exit, Failure> {
         Command::Audit(command) => audit::run(&global, command).await,
         Command::Schedule(command) => schedule::run(&global, command).await,
         Command::Secret(command) => secret::run(&global, command).await,
+        Command::Subscription(command) => subscription::run(&global, command).await,
         Command::Team(args) => team::run(&global, args).await,
         Command::Stop(args) => team::stop(&global, args).await,
         Command::Resume => team::resume(&global).await,

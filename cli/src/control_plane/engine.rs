@@ -1,6 +1,7 @@
 //! What Lambda, SQS and EventBridge do in the cloud: hand each message to its use case, tell of containers that ended,
 //! and sweep.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +9,14 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use ozma_app::App;
 use ozma_app::complete::complete;
+use ozma_app::deliver::deliver;
 use ozma_app::dispatch::drain;
+use ozma_app::notify::changed;
 use ozma_app::ports::{ContainerEnd, QueueMessage};
 use ozma_app::settle::container_gone;
 use ozma_app::sweep::sweep;
 use ozma_boot::local::{LocalLauncher, LocalQueue};
-use ozma_domain::id::ExecutionId;
+use ozma_domain::id::{ExecutionId, SubscriptionId};
 use ozma_domain::text::chain;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -24,6 +27,9 @@ use super::Work;
 
 /// Messages handled at once. A tick may wait for agents that are being stopped, so one must not hold up the others.
 const HANDLERS: usize = 64;
+
+/// Attempts to deliver notifications that are made at once, for one subscription.
+const ATTEMPTS: usize = 4;
 
 /// Between two sweeps. Locally a sweep reads a few rows of a file.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
@@ -84,13 +90,21 @@ fn boxed(task: impl Future<Output = ()> + Send + 'static) -> std::pin::Pin<Box<d
 }
 
 async fn handle_messages(app: Arc<App>, queue: Arc<LocalQueue>, handlers: TaskTracker, work: Work) {
-    let room = Arc::new(Semaphore::new(HANDLERS));
+    let handling = Arc::new(Semaphore::new(HANDLERS));
+    let mut receivers = Receivers::default();
     loop {
         let message = queue.receive().await;
-        let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let (app, room) = (app.clone(), room.clone());
+        let (room, permit) = match &message {
+            // It waits for its turn by itself.
+            QueueMessage::Notify { subscription, .. } => (receivers.room_of(subscription), None),
+            _ => (handling.clone(), handling.clone().acquire_owned().await.ok()),
+        };
+        let app = app.clone();
         handlers.spawn(async move {
-            let mut permit = Some(permit);
+            let mut permit = match permit {
+                Some(permit) => Some(permit),
+                None => room.clone().acquire_owned().await.ok(),
+            };
             for pause in RETRY_AFTER {
                 if handle(&app, &message, work).await {
                     return;
@@ -105,12 +119,30 @@ async fn handle_messages(app: Arc<App>, queue: Arc<LocalQueue>, handlers: TaskTr
     }
 }
 
+/// Room for each subscription: a receiver that takes its time keeps nobody waiting but itself.
+#[derive(Default)]
+struct Receivers(HashMap<SubscriptionId, Arc<Semaphore>>);
+
+impl Receivers {
+    fn room_of(&mut self, subscription: &SubscriptionId) -> Arc<Semaphore> {
+        // Those to whom nothing is being sent are forgotten.
+        self.0.retain(|_, room| Arc::strong_count(room) > 1);
+        self.0.entry(subscription.clone()).or_insert_with(|| Arc::new(Semaphore::new(ATTEMPTS))).clone()
+    }
+}
+
 /// Whether it worked.
 async fn handle(app: &App, message: &QueueMessage, work: Work) -> bool {
     let failed = match message {
         QueueMessage::Tick { .. } if work == Work::NoStarts => None,
         QueueMessage::Tick { team } => drain(app, team).await.err().map(|err| logged("a tick", &err)),
         QueueMessage::Complete { run, .. } => complete(app, *run).await.err().map(|err| logged("an end", &err)),
+        QueueMessage::Changed { run, execution, topic, at, .. } => {
+            changed(app, *run, *execution, *topic, *at).await.err().map(|err| logged("a change of a run", &err))
+        }
+        QueueMessage::Notify { team, subscription, notification } => {
+            deliver(app, team, subscription, notification).await.err().map(|err| logged("a notification", &err))
+        }
     };
     failed.is_none()
 }
@@ -157,4 +189,23 @@ async fn sweep_regularly(app: Arc<App>) {
 
 fn logged(what: &str, err: &(dyn Error + 'static)) {
     tracing::error!(error = %chain(err), "{what} could not be handled");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_receiver_that_takes_its_time_takes_only_its_own_room() {
+        let (slow, other) = (SubscriptionId::new([1; 16]), SubscriptionId::new([2; 16]));
+        let mut receivers = Receivers::default();
+        let taken: Vec<_> =
+            (0..ATTEMPTS).map(|_| receivers.room_of(&slow).try_acquire_owned().expect("room")).collect();
+        assert!(receivers.room_of(&slow).try_acquire_owned().is_err());
+        assert!(receivers.room_of(&other).try_acquire_owned().is_ok());
+        drop(taken);
+        assert!(receivers.room_of(&slow).try_acquire_owned().is_ok());
+        receivers.room_of(&other);
+        assert_eq!(receivers.0.len(), 1, "nobody else is kept in mind");
+    }
 }

@@ -1,21 +1,39 @@
-//! An end: what it owes is done, as far as it can be now.
+//! An end: what it owes is done, as far as it can be now. A change of a run: who subscribed to it is notified.
+
+use std::error::Error;
 
 use ozma_app::App;
 use ozma_app::complete::complete;
+use ozma_app::deliver::deliver;
+use ozma_app::notify::changed;
 use ozma_app::ports::QueueMessage;
 use ozma_boot::aws::Disposition;
 use ozma_domain::text::chain;
 
 pub(crate) async fn handle(app: &App, message: &QueueMessage) -> Disposition {
-    let QueueMessage::Complete { run, .. } = message else {
-        return Disposition::Park { reason: "it is not an end: ticks belong into the other queue".to_owned() };
-    };
-    match complete(app, *run).await {
+    match message {
+        QueueMessage::Tick { .. } => {
+            Disposition::Park { reason: "it is not an end: ticks belong into the other queue".to_owned() }
+        }
         // What is still owed waits for the agent's last words; their arrival is another message.
-        Ok(_) => Disposition::Done,
-        Err(err) => {
-            tracing::error!(run.id = %run, trace_id = run.trace_id(), error = %chain(&err), "an end could not be completed");
-            Disposition::Retry
+        QueueMessage::Complete { run, .. } => match complete(app, *run).await {
+            Ok(_) => Disposition::Done,
+            Err(err) => {
+                tracing::error!(run.id = %run, trace_id = run.trace_id(), error = %chain(&err), "an end could not be completed");
+                Disposition::Retry
+            }
+        },
+        QueueMessage::Changed { run, execution, topic, at, .. } => {
+            retried(changed(app, *run, *execution, *topic, *at).await, message)
+        }
+        QueueMessage::Notify { team, subscription, notification } => {
+            retried(deliver(app, team, subscription, notification).await, message)
         }
     }
+}
+
+fn retried(result: Result<(), impl Error + 'static>, message: &QueueMessage) -> Disposition {
+    let Err(err) = result else { return Disposition::Done };
+    tracing::error!(?message, error = %chain(&err), "a notification could not be handled");
+    Disposition::Retry
 }

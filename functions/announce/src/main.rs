@@ -1,4 +1,5 @@
-//! Takes ended runs from the queue: seals the audit trail and publishes the outcome.
+//! Takes ended runs from the queue: seals the audit trail, publishes the outcome, and notifies who subscribed. Each attempt to
+//! deliver a notification is a message of its own.
 
 mod handler;
 
@@ -11,8 +12,19 @@ use ozma_boot::aws::{self, each_record};
 
 fn main() -> ExitCode {
     aws::run(async |aws| {
-        let settings = Settings { signing_seed: aws.signing_seed().await?, ..aws.settings()? };
-        let app = App { archive: aws.archive()?, bus: aws.bus()?, settings: Arc::new(settings), ..aws.app()? };
+        let settings = Settings {
+            signing_seed: aws.signing_seed().await?,
+            webhook_key: aws.webhook_key().await?,
+            ..aws.settings()?
+        };
+        let app = App {
+            archive: aws.archive()?,
+            bus: aws.bus()?,
+            queue: aws.ends_queue()?,
+            timer: aws.ends_timer()?,
+            settings: Arc::new(settings),
+            ..aws.app()?
+        };
         let parking = aws.parking()?;
         lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| {
             let handled =

@@ -17,6 +17,7 @@ use ozma_app::messages::MessageError;
 use ozma_app::ports::PortError;
 use ozma_app::receive::ReceiveError;
 use ozma_app::schedules::ScheduleError;
+use ozma_app::subscriptions::SubscriptionError;
 use ozma_app::teams::TeamError;
 use ozma_app::transcript::TranscriptError;
 use ozma_app::webhooks::WebhookError;
@@ -285,6 +286,23 @@ impl From<AutomationError> for ApiError {
             AutomationError::NameTaken(_) => Self::invalid("name", &err),
             AutomationError::Lost => Self::new(ErrorCode::Conflict, err.to_string()),
             AutomationError::Store(_) => Self::internal(&err),
+        }
+    }
+}
+
+impl From<SubscriptionError> for ApiError {
+    fn from(err: SubscriptionError) -> Self {
+        match &err {
+            SubscriptionError::Unknown(_) | SubscriptionError::UnknownNotification(_) => {
+                Self::not_found(err.to_string())
+            }
+            SubscriptionError::Invalid(_) | SubscriptionError::TooMany => {
+                Self::new(ErrorCode::InvalidRequest, err.to_string())
+            }
+            SubscriptionError::Ambiguous(_) | SubscriptionError::Lost | SubscriptionError::Busy => {
+                Self::new(ErrorCode::Conflict, err.to_string())
+            }
+            SubscriptionError::Store(_) => Self::internal(&err),
         }
     }
 }

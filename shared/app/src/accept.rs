@@ -14,6 +14,7 @@ use ozma_domain::run::{Prompt, Run, RunRequest, RunSource, ScheduleSnapshot};
 use ozma_domain::run_limits::{Budget, RunLimits};
 use ozma_domain::scheduling::Scheduling;
 use ozma_domain::state::RunState;
+use ozma_domain::subscription::Topic;
 use ozma_domain::template::{InvalidField, RunTemplate};
 use ozma_domain::text;
 use ozma_store::{ArchiveKey, IdempotencyRow, KeyStep, StoreError, TeamRow, Written};
@@ -22,6 +23,7 @@ use serde_json::{Map, Value};
 use crate::App;
 use crate::app::after;
 use crate::metrics;
+use crate::notify::send_changed;
 use crate::ports::QueueMessage;
 use crate::queueing::{after_joining, full, placed};
 use crate::settle::send_complete;
@@ -277,6 +279,9 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
         }
     };
     announce(app, &run).await;
+    if team.subscribed.is_some() && !run.state.is_terminal() {
+        send_changed(app, &run, Topic::Queued, run.created_at).await;
+    }
     tracing::info!(run.id = %run_id, trace_id = run_id.trace_id(), team = %new.team, "accepted a run");
     metrics::stage("Accept", &run, now, app.now());
     Ok(AcceptedRun { run_id, state: run.state, created: true })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use ozma_domain::id::{RunId, TeamId};
 use ozma_domain::plan::Plan;
+use ozma_domain::receiver::Reach;
 use ozma_store::{Archive, Store, StoreError, TeamRow};
 use secrecy::SecretString;
 
@@ -36,10 +37,12 @@ pub struct Settings {
     pub relaunch_seconds: i64,
     /// What claim tokens are derived from.
     pub claim_key: SecretString,
-    /// What the secrets of webhooks are derived from.
+    /// What the secrets of webhooks and subscriptions are derived from.
     pub webhook_key: SecretString,
     /// The Ed25519 seed that signs audit manifests.
     pub signing_seed: [u8; 32],
+    /// Where notifications may go.
+    pub receivers: Reach,
     /// Whether compute costs money here. On a laptop it does not; the run then tells what it would cost on Fargate.
     pub billed: bool,
 }

@@ -1,4 +1,5 @@
-//! Complete: what the end of a run owes. The audit trail is sealed and the outcome published, each at least once.
+//! Complete: what the end of a run owes. The audit trail is sealed, the outcome published, and who subscribed is notified, each
+//! at least once.
 
 use futures_util::stream::{self, StreamExt};
 use ozma_domain::audit::manifest::{Manifest, SegmentEntry, SignedManifest};
@@ -12,6 +13,7 @@ use ozma_store::{ArchiveKey, Owed, StoreError, Written};
 use crate::App;
 use crate::automations::after_run;
 use crate::metrics;
+use crate::notify;
 use crate::ports::{PortError, RunEnded};
 
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +33,19 @@ pub async fn complete(app: &App, run_id: RunId) -> Result<Vec<Owed>, CompleteErr
     let Some(request) = app.store.request(&run.team, run_id).await? else { return Ok(Vec::new()) };
     let mut still = ended.owed.clone();
     let mut failure = None;
-    // Neither waits for the other: a bus that is down keeps no trail unsealed. A cancelled agent may still be saying its
+    // None waits for another: a bus that is down keeps no trail unsealed. A cancelled agent may still be saying its
     // last words, so its trail is sealed when it is gone.
     if still.contains(&Owed::Publish) {
         note_end(app, &run).await?;
         match app.bus.publish(&event(&run, &request)).await {
             Ok(()) => still.retain(|owed| *owed != Owed::Publish),
             Err(err) => failure = Some(CompleteError::from(err)),
+        }
+    }
+    if still.contains(&Owed::Notify) {
+        match notify::ended(app, &run, &request).await {
+            Ok(()) => still.retain(|owed| *owed != Owed::Notify),
+            Err(err) => failure = Some(err.into()),
         }
     }
     if still.contains(&Owed::Seal) && run.held_slot().is_none() {

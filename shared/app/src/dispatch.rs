@@ -125,7 +125,7 @@ async fn take(app: &App, row: &TeamRow, entry: &QueueEntry, slot: u16, others: b
         let deadline = request.deadline_seconds.unwrap_or(longest).min(longest);
         queued
             .dispatched(slot, app.now(), deadline, app.settings.start_seconds)
-            .map(|pending| (queued, pending, request))
+            .map(|pending| (queued, Run { subscribed: row.subscribed.is_some(), ..pending }, request))
     } else {
         None
     };

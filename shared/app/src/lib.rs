@@ -8,6 +8,8 @@ pub mod automations;
 pub mod cancel;
 pub mod clock;
 pub mod complete;
+#[cfg(feature = "outbound")]
+pub mod deliver;
 pub mod deliveries;
 pub mod dispatch;
 pub mod environments;
@@ -16,10 +18,12 @@ pub mod launch;
 pub mod list;
 pub mod messages;
 pub mod metrics;
+pub mod notify;
 pub mod ports;
 pub mod receive;
 pub mod schedules;
 pub mod settle;
+pub mod subscriptions;
 pub mod sweep;
 pub mod teams;
 pub mod transcript;
@@ -30,6 +34,8 @@ mod app;
 mod budget;
 mod gzip;
 mod maskers;
+#[cfg(feature = "outbound")]
+mod outbound;
 mod queueing;
 
 pub use app::{App, Settings};

@@ -3,11 +3,13 @@
 
 use ozma_domain::id::{RunId, TeamId};
 use ozma_domain::limits;
+use ozma_domain::subscription::Topic;
 use ozma_store::{StoreError, Written};
 
 use crate::App;
 use crate::accept::announce;
 use crate::app::after;
+use crate::notify::send_changed;
 use crate::queueing::{after_joining, placed};
 use crate::settle::send_complete;
 
@@ -75,6 +77,9 @@ pub async fn send(app: &App, team: &TeamId, run_id: RunId, from: &str, text: &st
             tracing::info!(run.id = %run_id, "reopened by a follow-up");
             after_joining(app, &placed, &step).await;
             announce(app, &placed).await;
+            if app.team(team).await.is_ok_and(|team| team.subscribed.is_some()) {
+                send_changed(app, &placed, Topic::Queued, placed.updated_at).await;
+            }
             return Ok(Sent::Reopened);
         }
     }

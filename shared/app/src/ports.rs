@@ -10,12 +10,13 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use ozma_domain::aws::{RoleArn, SecretReference};
 use ozma_domain::failure::FailureClass;
-use ozma_domain::id::{ExecutionId, RunId, SecretName, TeamId};
+use ozma_domain::id::{ExecutionId, NotificationId, RunId, SecretName, SubscriptionId, TeamId};
 use ozma_domain::plan::Size;
 use ozma_domain::protocol::AwsCredentials;
 use ozma_domain::repository::Repository;
 use ozma_domain::run::Isolation;
 use ozma_domain::state::RunState;
+use ozma_domain::subscription::Topic;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,22 @@ pub enum QueueMessage {
     Tick { team: TeamId },
     /// The run's end is decided; what is owed (sealing, publishing) is to be done.
     Complete { team: TeamId, run: RunId },
+    /// The run is in the queue, or has started: who subscribed to that is to be notified of it.
+    Changed { team: TeamId, run: RunId, execution: u32, topic: Topic, at: Timestamp },
+    /// An attempt to deliver the notification is due. Each has a message of its own, so that a receiver that takes its time
+    /// takes nobody else's.
+    Notify { team: TeamId, subscription: SubscriptionId, notification: NotificationId },
+}
+
+impl QueueMessage {
+    pub fn team(&self) -> &TeamId {
+        match self {
+            Self::Tick { team }
+            | Self::Complete { team, .. }
+            | Self::Changed { team, .. }
+            | Self::Notify { team, .. } => team,
+        }
+    }
 }
 
 /// Sends a queue message later. At least once, not before `at`.

@@ -9,6 +9,7 @@ use ozma_domain::outcome::Outcome;
 use ozma_domain::protocol::Usage;
 use ozma_domain::run::Run;
 use ozma_domain::state::RunState;
+use ozma_domain::subscription::Topic;
 use ozma_domain::text::chain;
 use ozma_store::{KeyRelease, Owed, StoreError, Written};
 
@@ -17,6 +18,7 @@ use crate::accept::send_tick;
 use crate::app::after;
 use crate::budget::closing;
 use crate::metrics;
+use crate::notify::send_changed;
 use crate::ports::{ContainerEnd, QueueMessage};
 use crate::queueing::{after_release, release};
 
@@ -66,7 +68,7 @@ pub(crate) async fn settle_run(
         let ledger = ledger.as_ref();
         let (written, after) = match last.ended(execution.number, outcome, now, last_segment) {
             Ending::Ended(ended) => {
-                let owed = [Owed::Publish, Owed::Seal];
+                let owed = Owed::ALL;
                 key = release(app, &ended).await?;
                 (app.store.end_run(&run, &ended, slot, &owed, &key, ledger).await?, ended)
             }
@@ -184,6 +186,8 @@ async fn announce(app: &App, execution: ExecutionId, run: &Run, outcome: &Outcom
     }
     if run.state.is_terminal() {
         send_complete(app, run).await;
+    } else if run.subscribed {
+        send_changed(app, run, Topic::Queued, run.updated_at).await;
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use ozma_domain::id::{DeliveryId, ExecutionId, TeamId};
 use ozma_domain::limits;
+use ozma_domain::notification::Due;
 use ozma_domain::run::Run;
 use ozma_domain::state::RunState;
 use ozma_domain::text::chain;
@@ -19,6 +20,7 @@ use crate::complete::{CompleteError, complete};
 use crate::dispatch::{DispatchError, drain};
 use crate::launch::{LaunchError, launch};
 use crate::metrics;
+use crate::notify::message;
 use crate::ports::{ContainerStatus, PortError, QueueMessage};
 use crate::queueing::is_superseded;
 use crate::receive::{self, ReceiveError};
@@ -45,19 +47,30 @@ pub struct Repairs {
     pub ended: usize,
     /// Containers that nobody owns.
     pub stopped: usize,
-    /// Ends that were not sealed or published.
+    /// Ends that were not sealed, published or told.
     pub completed: usize,
     /// Deliveries that owed runs.
     pub delivered: usize,
+    /// Notifications whose time had come and that nobody sent.
+    pub notified: usize,
 }
 
 impl Repairs {
     /// A metric that should read zero. Nothing is counted where there was nothing to repair.
     fn measure(self) {
-        let Self { started, relaunched, ended, stopped, completed, delivered } = self;
-        let all = started + relaunched + ended + stopped + completed + delivered;
+        let Self { started, relaunched, ended, stopped, completed, delivered, notified } = self;
+        let all = started + relaunched + ended + stopped + completed + delivered + notified;
         if all > 0 {
-            tracing::warn!(started, relaunched, ended, stopped, completed, delivered, "the sweep repaired something");
+            tracing::warn!(
+                started,
+                relaunched,
+                ended,
+                stopped,
+                completed,
+                delivered,
+                notified,
+                "the sweep repaired something"
+            );
             metrics::count("Repairs", all);
         }
     }
@@ -153,6 +166,10 @@ impl Round<'_> {
         });
         self.note("a queue", drained.map_err(SweepError::from));
         set_timers(app, &row.team).await?;
+        if row.subscribed.is_some() {
+            let swept = self.notifications(&row.team).await;
+            self.note("the notifications of a team", swept);
+        }
         if let Some(due) = due_at {
             metrics::seconds("OldestQueuedSeconds", &row.team, due, now);
         }
@@ -251,6 +268,25 @@ impl Round<'_> {
         }
         if let Some(mark) = mark.filter(|mark| Some(*mark) != row.deliveries_swept) {
             app.store.mark_deliveries_swept(&row.team, mark).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is overdue on its way.
+    async fn notifications(&mut self, team: &TeamId) -> Result<(), SweepError> {
+        let app = self.app;
+        let now = app.now();
+        let overdue = after(now, -limits::NOTIFICATION_OVERDUE_SECONDS);
+        for due in app.store.due_notifications(team, overdue, limits::NOTIFICATIONS_SWEPT).await? {
+            match app.store.notification(&due.subscription, &due.id).await? {
+                Some(found) if found.notification.next_at == Some(due.at) => {
+                    if found.notification.due(now) != Due::Nothing {
+                        app.queue.send(message(&found.notification)).await?;
+                        self.repairs.notified += 1;
+                    }
+                }
+                _ => app.store.drop_due_notification(team, &due).await?,
+            }
         }
         Ok(())
     }

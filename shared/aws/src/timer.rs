@@ -13,7 +13,7 @@ use jiff::{Timestamp, Unit};
 use ozma_app::ports::{Clock, PortError, QueueMessage, Timer};
 use ozma_domain::audit::digest;
 
-use crate::queue::{SqsQueue, body};
+use crate::queue::{SqsQueue, body, group};
 
 /// SQS delays no longer.
 const LONGEST_DELAY: Duration = Duration::from_secs(900);
@@ -26,7 +26,9 @@ pub struct AwsTimer {
     pub group: String,
     /// The role with which Scheduler sends to the queue.
     pub role_arn: String,
-    pub ticks_queue_arn: String,
+    /// Of the queues that it sends to, those that the function uses.
+    pub ticks_queue_arn: Option<String>,
+    pub ends_queue_arn: Option<String>,
 }
 
 #[async_trait]
@@ -36,16 +38,21 @@ impl Timer for AwsTimer {
         if delay <= LONGEST_DELAY {
             return self.queue.send_after(delay, &message).await;
         }
-        let QueueMessage::Tick { team } = &message else {
-            return Err(PortError::new("only ticks are sent later than in 15 minutes"));
+        let queue_arn = match &message {
+            QueueMessage::Tick { .. } => self.ticks_queue_arn.as_ref(),
+            QueueMessage::Notify { .. } => self.ends_queue_arn.as_ref(),
+            QueueMessage::Complete { .. } | QueueMessage::Changed { .. } => None,
+        };
+        let Some(queue_arn) = queue_arn else {
+            return Err(PortError::new("this function sends no such message later than in 15 minutes"));
         };
         let (body, at) = (body(&message)?, next_second(at));
         // The same message for the same time is one schedule: a repetition finds it there.
         let name = digest(format!("{at} {body}").as_bytes()).to_string();
         let name: String = name.chars().filter(char::is_ascii_hexdigit).take(48).collect();
         let built = |err: aws_sdk_scheduler::error::BuildError| PortError::because("could not plan a message", err);
-        let sqs = SqsParameters::builder().message_group_id(team.as_str()).build();
-        let target = Target::builder().arn(&self.ticks_queue_arn).role_arn(&self.role_arn);
+        let sqs = SqsParameters::builder().message_group_id(group(&message)).build();
+        let target = Target::builder().arn(queue_arn).role_arn(&self.role_arn);
         let window = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build().map_err(built)?;
         let created = self
             .scheduler

@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 
 #[cfg(feature = "local")]
+use ozma_domain::receiver::Reach;
+#[cfg(feature = "local")]
 use ozma_local::launcher::Host;
 
 /// A look-up of variables: the process's own, or a map in tests.
@@ -23,6 +25,14 @@ pub fn host(lookup: Lookup<'_>) -> Host {
         path: lookup("PATH").unwrap_or_else(|| USUAL.to_owned()).into(),
         home: lookup("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
     }
+}
+
+/// Where notifications may go: to this machine's own receivers only if `OZ_LOOPBACK_RECEIVERS` is `true` or `1`, because whoever
+/// has an API key could reach with them what listens here.
+#[cfg(feature = "local")]
+pub fn receivers(lookup: Lookup<'_>) -> Reach {
+    let allowed = lookup("OZ_LOOPBACK_RECEIVERS").is_some_and(|value| matches!(value.trim(), "1" | "true"));
+    if allowed { Reach::PublicAndLoopback } else { Reach::Public }
 }
 
 /// Sockets at which Docker or Podman may listen, best first.
@@ -60,5 +70,22 @@ mod tests {
         assert_eq!(container_engines(&lookup), expected.map(PathBuf::from));
         assert_eq!(container_engines(&|_| None).len(), 2);
         assert!(host(&|_| None).home.is_none());
+    }
+
+    #[test]
+    fn this_machine_is_reached_only_if_somebody_says_so() {
+        let check = |value: Option<&str>, expected| {
+            assert_eq!(
+                receivers(&|name| value.filter(|_| name == "OZ_LOOPBACK_RECEIVERS").map(str::to_owned)),
+                expected
+            );
+        };
+        check(None, Reach::Public);
+        for no in ["", "0", "false", "yes"] {
+            check(Some(no), Reach::Public);
+        }
+        for yes in ["1", "true", " true "] {
+            check(Some(yes), Reach::PublicAndLoopback);
+        }
     }
 }

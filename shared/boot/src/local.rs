@@ -20,7 +20,7 @@ use ozma_local::{dynamodb, s3, vault};
 use ozma_store::{Archive, Store, StoreError};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-use crate::environment::{Lookup, container_engines, host};
+use crate::environment::{Lookup, container_engines, host, receivers};
 use crate::seed::seed;
 
 /// The one team of a laptop.
@@ -114,6 +114,7 @@ pub async fn open(
             claim_key: folder.claim_key().clone(),
             webhook_key: folder.webhook_key().clone(),
             signing_seed: *folder.audit_seed(),
+            receivers: receivers(lookup),
             billed: false,
         }),
         maskers: Default::default(),

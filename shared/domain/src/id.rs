@@ -42,6 +42,14 @@ pub struct WebhookId(String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(Uuid);
 
+/// A subscription's id: `sub_` and 22 alphanumerics.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SubscriptionId(String);
+
+/// A notification's id: `msg_` and 22 alphanumerics, which sort by the time of the event. Receivers know it as `webhook-id`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NotificationId(String);
+
 /// A secret's name, which is also the variable it arrives in: `[A-Za-z_][A-Za-z0-9_]*`, at most 128 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(String);
@@ -153,6 +161,35 @@ impl WebhookId {
     }
 }
 
+impl SubscriptionId {
+    const PREFIX: &'static str = "sub_";
+
+    pub fn new(random: [u8; 16]) -> Self {
+        Self(format!("{}{}", Self::PREFIX, alphanumeric(random)))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl NotificationId {
+    const PREFIX: &'static str = "msg_";
+
+    /// Of an event at `at`, told from others of that millisecond by `bits`.
+    pub fn new(at: Timestamp, bits: [u8; 10]) -> Self {
+        let mut value = [0; 16];
+        // Times before 1970 are nobody's; 48 bits last for 8,900 years.
+        value[..6].copy_from_slice(&at.as_millisecond().max(0).to_be_bytes()[2..]);
+        value[6..].copy_from_slice(&bits);
+        Self(format!("{}{}", Self::PREFIX, alphanumeric(value)))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl TeamId {
     pub fn as_str(&self) -> &str {
         &self.0
@@ -257,6 +294,24 @@ impl FromStr for WebhookId {
     }
 }
 
+impl FromStr for SubscriptionId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let valid = text.strip_prefix(Self::PREFIX).is_some_and(is_alphanumeric);
+        check(text, valid, "a subscription id (sub_ and 22 letters and digits)").map(Self)
+    }
+}
+
+impl FromStr for NotificationId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let valid = text.strip_prefix(Self::PREFIX).is_some_and(is_alphanumeric);
+        check(text, valid, "a notification id (msg_ and 22 letters and digits)").map(Self)
+    }
+}
+
 impl FromStr for DeliveryId {
     type Err = InvalidId;
 
@@ -323,8 +378,10 @@ macro_rules! display_inner {
     )+};
 }
 
+as_text!(SubscriptionId, NotificationId);
 as_text!(RunId, ExecutionId, DeliveryId, TeamId, EnvironmentId, AutomationId, ScheduleId, WebhookId, SecretName);
 display_inner!(TeamId, EnvironmentId, AutomationId, ScheduleId, WebhookId, SecretName);
+display_inner!(SubscriptionId, NotificationId);
 
 #[cfg(test)]
 mod tests {
@@ -364,6 +421,11 @@ mod tests {
         check::<WebhookId>("wh_0123456789abcdefABCDE", false);
         check::<DeliveryId>(RUN, true);
         check::<DeliveryId>(&RUN.replace('-', ""), false);
+        check::<SubscriptionId>("sub_0123456789abcdefABCDEF", true);
+        check::<SubscriptionId>("0123456789abcdefABCDEF", false);
+        check::<SubscriptionId>("msg_0123456789abcdefABCDEF", false);
+        check::<NotificationId>("msg_0123456789abcdefABCDEF", true);
+        check::<NotificationId>("msg_0123456789abcdefABCDE", false);
         check::<SecretName>("NPM_TOKEN", true);
         check::<SecretName>("1PASSWORD", false);
         check::<SecretName>("A=B", false);
@@ -375,6 +437,21 @@ mod tests {
         assert!(early < late && early.to_string() < late.to_string());
         assert_eq!(late.unix_ms(), 1_001);
         assert!(RunId::first_at(1_001) <= late);
+    }
+
+    #[test]
+    fn notification_ids_sort_by_time() {
+        let at = |ms| Timestamp::from_millisecond(ms).unwrap();
+        let (early, late) = (
+            NotificationId::new(at(1_763_700_000_000), [255; 10]),
+            NotificationId::new(at(1_763_700_000_001), [0; 10]),
+        );
+        assert!(early < late && early.as_str() < late.as_str());
+        for id in
+            [early, late, NotificationId::new(Timestamp::MIN, [0; 10]), NotificationId::new(Timestamp::MAX, [255; 10])]
+        {
+            assert_eq!(id.as_str().parse::<NotificationId>().as_ref(), Ok(&id));
+        }
     }
 
     #[test]

@@ -70,6 +70,7 @@ impl Run {
             key: None,
             expires_at: None,
             deadline_at: None,
+            subscribed: false,
             follow_up: None,
             execution: None,
             started_at: None,

@@ -380,3 +380,44 @@ pub const EMAIL_BYTES: usize = 254;
 
 /// An address that is kept to be shown: what browsers take at the least.
 pub const URL_BYTES: usize = 2_048;
+
+/// Subscriptions of one team: all of them are read at each end of a run.
+pub const SUBSCRIPTIONS: usize = 50;
+
+/// A notification's body. The Standard Webhooks specification advises to keep it under 20 KB.
+pub const NOTIFICATION_BYTES: usize = 20 * 1000;
+
+/// One attempt to deliver a notification, from the look-up of the name to the answer: the specification suggests 15 to 30 s.
+pub const ATTEMPT_SECONDS: u64 = 15;
+
+/// Whoever makes an attempt has noted its outcome by then, or is gone.
+pub const ATTEMPT_LEASE_SECONDS: i64 = 60;
+
+/// Waits before each attempt to deliver a notification, in seconds: the specification's example of a schedule.
+pub const ATTEMPT_PAUSES: [i64; 10] =
+    [0, 5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600];
+
+/// The longest that a receiver may put off the next attempt.
+pub const RETRY_AFTER_SECONDS: i64 = 24 * 3600;
+
+/// Of an answer's body, what is kept to look at.
+pub const ANSWER_BYTES: usize = 1024;
+
+/// Attempts that are kept of a notification, the last ones: the schedule's, and as many that somebody asked for.
+pub const ATTEMPTS_KEPT: usize = 2 * ATTEMPT_PAUSES.len();
+
+/// Nothing but failures for this long pauses a subscription: longer than a schedule lasts, so that none is cut short by it.
+pub const SUBSCRIPTION_FAILING_SECONDS: i64 = 5 * 24 * 3600;
+
+/// How long a notification can be looked at and replayed.
+pub const NOTIFICATION_KEPT_SECONDS: i64 = 30 * 24 * 3600;
+
+/// Notifications in one page of the list.
+pub const PAGE_NOTIFICATIONS: usize = 100;
+pub const PAGE_NOTIFICATIONS_DEFAULT: usize = 20;
+
+/// A notification whose time has come was not forgotten before this many seconds: its message is on its way.
+pub const NOTIFICATION_OVERDUE_SECONDS: i64 = 30;
+
+/// Overdue notifications that one round of the sweep sees to; the next round takes the next.
+pub const NOTIFICATIONS_SWEPT: usize = 500;

@@ -139,6 +139,9 @@ pub struct Run {
     /// Whatever it is at, its time is over then.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub deadline_at: Option<Timestamp>,
+    /// Its team had subscriptions when it last got a slot: whoever moves it on need not ask.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub subscribed: bool,
     /// The message that reopened it: what its executions since are to do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub follow_up: Option<String>,

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::id::AutomationId;
+use crate::id::{AutomationId, SubscriptionId};
 use crate::limits;
 use crate::token::hmac;
 
@@ -135,6 +135,11 @@ impl SigningSecret {
     /// lost apart from the key.
     pub fn derived(key: &SecretString, automation: &AutomationId, generation: u32) -> Self {
         Self::of(&hmac(key, format!("ozma webhook v1\n{automation}\n{generation}").as_bytes()))
+    }
+
+    /// The secret with which notifications to a subscription are signed, in the same way.
+    pub fn of_subscription(key: &SecretString, subscription: &SubscriptionId, generation: u32) -> Self {
+        Self::of(&hmac(key, format!("ozma subscription v1\n{subscription}\n{generation}").as_bytes()))
     }
 
     /// A secret of its own.

@@ -151,6 +151,20 @@ pub(crate) fn update(table: &str, key: &Key<'_>, old: &Item, new: &Item) -> Tran
     TransactWriteItem::builder().update(update).build()
 }
 
+/// Takes one attribute from a row, on condition that it still is `value`.
+pub(crate) fn forget_if(table: &str, key: &Key<'_>, name: &str, value: AttributeValue) -> TransactWriteItem {
+    let update = Update::builder()
+        .table_name(table)
+        .set_key(Some(key.attributes()))
+        .update_expression("REMOVE #n")
+        .condition_expression("#n = :v")
+        .expression_attribute_names("#n", name)
+        .expression_attribute_values(":v", value)
+        .build()
+        .expect("table, key and expression are set");
+    TransactWriteItem::builder().update(update).build()
+}
+
 /// Sets one attribute of a row that must exist, or takes it away, whatever else is written to the row.
 pub(crate) fn set_if_there(table: &str, key: &Key<'_>, name: &str, value: Option<AttributeValue>) -> TransactWriteItem {
     let update = Update::builder()

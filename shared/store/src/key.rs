@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use ozma_domain::id::{AutomationId, DeliveryId, EnvironmentId, RunId, ScheduleId, TeamId, WebhookId};
+use ozma_domain::id::{
+    AutomationId, DeliveryId, EnvironmentId, NotificationId, RunId, ScheduleId, SubscriptionId, TeamId, WebhookId,
+};
 use ozma_domain::lane::Lane;
 
 /// A row's place. Sort keys that hold numbers or times are zero-padded, so that they sort as such.
@@ -59,6 +61,12 @@ pub(crate) enum Key<'a> {
     Delivery(&'a TeamId, DeliveryId),
     /// Which delivery something was, by the hash of whence it came and what told it apart.
     Seen(&'a str),
+    /// The partition is the team's list of subscriptions.
+    Subscription(&'a TeamId, &'a SubscriptionId),
+    /// In the order of their events, because their ids are.
+    Notification(&'a SubscriptionId, &'a NotificationId),
+    /// A notification that there is an attempt to come of, by when. Earliest first.
+    DueNotification(&'a TeamId, Timestamp, &'a NotificationId),
     /// What an account has used and reserved in a month.
     Account(&'a TeamId, &'a str, &'a str),
     /// How often something came in an hour or a minute, which is its beginning in seconds since 1970.
@@ -110,6 +118,13 @@ impl Key<'_> {
             Self::WebhookName(team, name) => (format!("team#{team}#webhook-names"), (*name).to_owned()),
             Self::Delivery(team, id) => (format!("team#{team}#deliveries"), id.to_string()),
             Self::Seen(hash) => (format!("seen#{hash}"), "delivery".to_owned()),
+            Self::Subscription(team, id) => (format!("team#{team}#subscriptions"), id.to_string()),
+            Self::Notification(subscription, id) => {
+                (format!("subscription#{subscription}#notifications"), id.to_string())
+            }
+            Self::DueNotification(team, at, id) => {
+                (format!("team#{team}#due-notifications"), format!("{}#{id}", millis(*at)))
+            }
             Self::Idempotency { team, key_hash } => {
                 (format!("team#{team}#idempotency#{key_hash}"), "idempotency".to_owned())
             }
@@ -144,8 +159,10 @@ mod tests {
         let automation = AutomationId::new([7; 16]);
         let schedule = ScheduleId::new([7; 16]);
         let webhook = WebhookId::new([7; 16]);
-        let lane = Lane::Automation(automation.clone());
+        let subscription = SubscriptionId::new([7; 16]);
         let at: Timestamp = "2026-11-21T02:03:04.005Z".parse().unwrap();
+        let notification = NotificationId::new(at, [7; 10]);
+        let lane = Lane::Automation(automation.clone());
         let keys = [
             Key::Team(&team),
             Key::Access { hash: "c0ffee" },
@@ -175,6 +192,9 @@ mod tests {
             Key::WebhookName(&team, "acme"),
             Key::Delivery(&team, DeliveryId::new(1_763_700_000_000, [7; 10])),
             Key::Seen("c0ffee"),
+            Key::Subscription(&team, &subscription),
+            Key::Notification(&subscription, &notification),
+            Key::DueNotification(&team, at, &notification),
             Key::Idempotency { team: &team, key_hash: "c0ffee" },
         ];
         let lines: Vec<String> = keys

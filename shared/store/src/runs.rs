@@ -33,6 +33,13 @@ pub enum Owed {
     Publish,
     /// The signed manifest of the audit trail.
     Seal,
+    /// Notifications to those who subscribed.
+    Notify,
+}
+
+impl Owed {
+    /// What every end owes.
+    pub const ALL: [Self; 3] = [Self::Publish, Self::Seal, Self::Notify];
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,7 +73,7 @@ impl Store {
             writes.push(create(&self.table, to_item(&child, &Key::Child(parent, run.run_id))?));
         }
         if run.state.is_terminal() {
-            writes.push(self.ended_row(run, &[Owed::Publish, Owed::Seal])?);
+            writes.push(self.ended_row(run, &Owed::ALL)?);
         }
         self.write("accept a run", writes).await
     }

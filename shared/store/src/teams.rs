@@ -1,7 +1,7 @@
 //! Teams and their plans.
 
 use jiff::Timestamp;
-use ozma_domain::id::{DeliveryId, TeamId};
+use ozma_domain::id::{DeliveryId, SubscriptionId, TeamId};
 use ozma_domain::plan::Plan;
 use ozma_domain::team_settings::TeamSettings;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub struct TeamRow {
     pub paused: Option<Pause>,
     #[serde(default)]
     pub settings: TeamSettings,
+    /// The subscription that was made last. None: there are none, which whoever ends a run learns here, for one read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subscribed: Option<SubscriptionId>,
 }
 
 /// Who paused, and when.
@@ -55,6 +58,7 @@ impl TeamRow {
             hold: None,
             paused: None,
             settings: TeamSettings::default(),
+            subscribed: None,
         }
     }
 

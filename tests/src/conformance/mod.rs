@@ -9,8 +9,9 @@ mod vault;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use ozma_app::ports::QueueMessage;
-use ozma_domain::id::{ExecutionId, RunId, TeamId};
+use ozma_domain::id::{ExecutionId, NotificationId, RunId, SubscriptionId, TeamId};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 pub use self::bus::{BusUnderTest, bus_conforms};
@@ -33,6 +34,13 @@ fn run(number: u64) -> RunId {
 
 fn execution(number: u64) -> ExecutionId {
     ExecutionId::new(run(number), 1)
+}
+
+/// An attempt to deliver a team's notification of that number is due.
+pub fn notify(name: &str, number: u8) -> QueueMessage {
+    let subscription = SubscriptionId::new([number; 16]);
+    let notification = NotificationId::new(Timestamp::UNIX_EPOCH, [number; 10]);
+    QueueMessage::Notify { team: team(name), subscription, notification }
 }
 
 fn tick(name: &str) -> QueueMessage {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use ozma_app::ports::{Queue, QueueMessage};
+use ozma_domain::subscription::Topic;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{all_come, next, run, team, tick};
+use super::{all_come, next, notify, run, team, tick};
 
 pub struct QueueUnderTest {
     pub queue: Arc<dyn Queue>,
@@ -22,7 +24,10 @@ pub async fn queue_conforms(make: impl AsyncFn() -> QueueUnderTest) {
 
 async fn every_message_comes_as_it_was_sent(mut world: QueueUnderTest) {
     let complete = |name: &str, number| QueueMessage::Complete { team: team(name), run: run(number) };
-    let messages = vec![tick("a"), tick("b"), complete("a", 1), complete("a", 2), complete("b", 1)];
+    let (topic, at) = (Topic::Started, Timestamp::UNIX_EPOCH);
+    let started = QueueMessage::Changed { team: team("a"), run: run(1), execution: 1, topic, at };
+    let messages =
+        vec![tick("a"), tick("b"), complete("a", 1), complete("a", 2), complete("b", 1), started, notify("a", 1)];
     for message in &messages {
         world.queue.send(message.clone()).await.expect("sends");
     }

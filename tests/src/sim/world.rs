@@ -15,6 +15,7 @@ use ozma_domain::environment::EnvironmentConfig;
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::{EnvironmentId, ExecutionId, TeamId};
 use ozma_domain::plan::Plan;
+use ozma_domain::receiver::Reach;
 use ozma_domain::run_limits::{Budget, RunLimits};
 use ozma_domain::schedule::{Missed, Overlap, Policies, ScheduleConfig, Timetable};
 use ozma_domain::scheduling::{Concurrency, KeyPolicy, Scheduling};
@@ -122,6 +123,7 @@ impl World {
                 claim_key: SecretString::from("claim key"),
                 webhook_key: SecretString::from("webhook key"),
                 signing_seed: SIGNING_SEED,
+                receivers: Reach::Public,
                 billed: true,
             }),
             maskers: Default::default(),
@@ -250,6 +252,8 @@ impl World {
                 match &message {
                     QueueMessage::Tick { team } => dispatch::drain(&app, team).await.is_ok(),
                     QueueMessage::Complete { run, .. } => complete::complete(&app, *run).await.is_ok(),
+                    // Nobody subscribes in a history: what is sent is none of its business.
+                    QueueMessage::Changed { .. } | QueueMessage::Notify { .. } => true,
                 }
             };
             if !matches!(core.handler(work).await, Ok(true)) {

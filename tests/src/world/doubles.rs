@@ -129,6 +129,15 @@ impl Bus for BusDouble {
 #[derive(Default)]
 pub struct TimerDouble(Mutex<Vec<(Timestamp, QueueMessage)>>);
 
+impl TimerDouble {
+    /// The earliest that is set, which is taken away.
+    pub fn next(&self) -> Option<(Timestamp, QueueMessage)> {
+        let mut set = lock(&self.0);
+        let first = set.iter().enumerate().min_by_key(|(_, (at, _))| *at).map(|(place, _)| place)?;
+        Some(set.remove(first))
+    }
+}
+
 #[async_trait]
 impl Timer for TimerDouble {
     async fn send_at(&self, at: Timestamp, message: QueueMessage) -> Result<(), PortError> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{AcceptedRun, Idempotency, NewRun, accept};
 use ozma_app::ports::QueueMessage;
-use ozma_app::{App, Settings, complete, dispatch, executions};
+use ozma_app::{App, Settings, complete, deliver, dispatch, executions, notify};
 use ozma_domain::artifact::{SavedFile, SavedKind, SavedSet};
 use ozma_domain::audit::manifest::public_key;
 use ozma_domain::harness::HarnessKind;
@@ -18,6 +18,7 @@ use ozma_domain::limits;
 use ozma_domain::outcome::Outcome;
 use ozma_domain::plan::Plan;
 use ozma_domain::protocol::{Assignment, Claim, Report};
+use ozma_domain::receiver::Reach;
 use ozma_domain::run::{Isolation, Run, RunSource};
 use ozma_domain::token::{ExecutionToken, claim_token};
 use ozma_local::queue::LocalQueue;
@@ -36,6 +37,7 @@ pub struct World {
     pub team: TeamId,
     pub clock: Arc<ClockDouble>,
     pub queue: Arc<LocalQueue>,
+    pub timer: Arc<TimerDouble>,
     pub launcher: Arc<LauncherDouble>,
     pub bus: Arc<BusDouble>,
     pub vault: Arc<VaultDouble>,
@@ -59,6 +61,7 @@ impl World {
 
         let clock = Arc::new(ClockDouble::default());
         let queue = Arc::new(LocalQueue::default());
+        let timer = Arc::new(TimerDouble::default());
         let launcher = Arc::new(LauncherDouble::default());
         let bus = Arc::new(BusDouble::default());
         let vault = Arc::new(VaultDouble::default());
@@ -66,7 +69,7 @@ impl World {
             store,
             archive: Archive::new(faults.on_s3(&objects), s3::BUCKET),
             queue: queue.clone(),
-            timer: Arc::new(TimerDouble::default()),
+            timer: timer.clone(),
             launcher: launcher.clone(),
             bus: bus.clone(),
             vault: vault.clone(),
@@ -79,11 +82,12 @@ impl World {
                 claim_key: SecretString::from("claim key"),
                 webhook_key: SecretString::from("webhook key"),
                 signing_seed: SIGNING_SEED,
+                receivers: Reach::PublicAndLoopback,
                 billed: false,
             }),
             maskers: Default::default(),
         };
-        Self { app, team, clock, queue, launcher, bus, vault, faults, _archive: archive }
+        Self { app, team, clock, queue, timer, launcher, bus, vault, faults, _archive: archive }
     }
 
     pub fn new_run(&self, prompt: &str) -> NewRun {
@@ -136,6 +140,12 @@ impl World {
             match self.queue.receive().await {
                 QueueMessage::Tick { team } => drop(dispatch::drain(&self.app, &team).await),
                 QueueMessage::Complete { run, .. } => drop(complete::complete(&self.app, run).await),
+                QueueMessage::Changed { run, execution, topic, at, .. } => {
+                    drop(notify::changed(&self.app, run, execution, topic, at).await);
+                }
+                QueueMessage::Notify { team, subscription, notification } => {
+                    drop(deliver::deliver(&self.app, &team, &subscription, &notification).await);
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use ozma_aws::queue::SqsQueue;
 use ozma_aws::timer::AwsTimer;
 use ozma_domain::id::RunId;
 use ozma_tests::conformance::{
-    BusUnderTest, QueueUnderTest, TimerUnderTest, bus_conforms, queue_conforms, timer_conforms,
+    BusUnderTest, QueueUnderTest, TimerUnderTest, bus_conforms, notify, queue_conforms, timer_conforms,
 };
 use ozma_tests::emulator::{ACCOUNT, Emulator, REGION};
 use serde_json::Value;
@@ -63,22 +63,23 @@ fn decoded(body: &str) -> QueueMessage {
 struct Queues {
     queue: SqsQueue,
     ticks_arn: String,
+    ends_arn: String,
     received: UnboundedReceiver<QueueMessage>,
 }
 
 async fn queues(emulator: &Emulator) -> Queues {
     let sqs = aws_sdk_sqs::Client::new(emulator.sdk());
-    let ((ticks, ticks_arn), (ends, _)) = (queue(&sqs, "ticks").await, queue(&sqs, "ends").await);
+    let ((ticks, ticks_arn), (ends, ends_arn)) = (queue(&sqs, "ticks").await, queue(&sqs, "ends").await);
     let (done, received) = unbounded_channel();
     poll(&sqs, ticks.clone(), done.clone(), |body| match decoded(body) {
         tick @ QueueMessage::Tick { .. } => tick,
         other => panic!("{other:?} is in the queue of ticks"),
     });
     poll(&sqs, ends.clone(), done, |body| match decoded(body) {
-        complete @ QueueMessage::Complete { .. } => complete,
-        other => panic!("{other:?} is in the queue of ends"),
+        tick @ QueueMessage::Tick { .. } => panic!("{tick:?} is in the queue of ends"),
+        other => other,
     });
-    Queues { queue: SqsQueue::new(sqs, ticks, Some(ends)), ticks_arn, received }
+    Queues { queue: SqsQueue::new(sqs, Some(ticks), Some(ends)), ticks_arn, ends_arn, received }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +101,8 @@ fn timer(emulator: &Emulator, queues: &Queues, group: &str) -> AwsTimer {
         scheduler: aws_sdk_scheduler::Client::new(emulator.sdk()),
         group: group.to_owned(),
         role_arn: ROLE.to_owned(),
-        ticks_queue_arn: queues.ticks_arn.clone(),
+        ticks_queue_arn: Some(queues.ticks_arn.clone()),
+        ends_queue_arn: Some(queues.ends_arn.clone()),
     }
 }
 
@@ -158,8 +160,16 @@ async fn beyond_a_quarter_of_an_hour_the_timer_is_a_schedule_made_once() {
     timer.send_at(SystemClock.now() + SignedDuration::from_secs(899), tick("c")).await.expect("sends");
     assert_eq!(planned().await.len(), 3, "what SQS can hold back needs no schedule");
 
+    let others = planned().await;
     let end = QueueMessage::Complete { team: "a".parse().expect("a team"), run: RunId::new(1, [7; 10]) };
-    assert!(timer.send_at(at, end).await.is_err(), "schedules have one target, the queue of ticks");
+    assert!(timer.send_at(at, end).await.is_err(), "an end is told at once");
+
+    let notify = notify("a", 1);
+    timer.send_at(at, notify.clone()).await.expect("plans");
+    let new = planned().await.into_iter().find(|name| !others.contains(name)).expect("one more");
+    let schedule = scheduler.get_schedule().group_name(group).name(new).send().await.expect("the schedule");
+    let target = schedule.target().expect("a target");
+    assert_eq!((target.arn(), target.input().map(decoded)), (queues.ends_arn.as_str(), Some(notify)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

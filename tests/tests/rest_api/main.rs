@@ -12,4 +12,5 @@ mod paging;
 mod schedules;
 mod schema;
 mod served;
+mod subscriptions;
 mod watching;

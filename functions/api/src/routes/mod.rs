@@ -12,6 +12,7 @@ pub(crate) mod run_query;
 pub(crate) mod runs;
 pub(crate) mod schedules;
 pub(crate) mod secrets;
+pub(crate) mod subscriptions;
 pub(crate) mod teams;
 pub(crate) mod timeline;
 pub(crate) mod triggers;

@@ -18,6 +18,7 @@ pub mod schedule;
 pub mod scheduling;
 mod schemas;
 pub mod secret;
+pub mod subscription;
 pub mod team;
 pub mod timeline;
 pub mod transcript;
@@ -44,6 +45,7 @@ pub use run::{
 pub use schedule::{Missed, ScheduleHistory, ScheduleItem, ScheduleList, ScheduleOccurrence, ScheduleRequest};
 pub use scheduling::{Budget, Concurrency, Limits, Scheduling};
 pub use secret::{PutSecretRequest, SecretItem, SecretList};
+pub use subscription::{Attempt, Notification, NotificationList, Subscription, SubscriptionConfig, SubscriptionList};
 pub use team::{StopRequest, StopResult, Team, TeamSettings, Used, Weights};
 pub use timeline::{Timeline, TimelineEvent, TimelineEventType};
 pub use transcript::Transcript;

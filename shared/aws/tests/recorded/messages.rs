@@ -54,7 +54,7 @@ async fn an_entry_that_failed_is_an_error_though_the_call_is_answered() {
 #[tokio::test]
 async fn a_queue_that_the_function_does_not_have_is_named_by_its_variable() {
     let seam = Seam::new([]);
-    let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&seam.sdk()), "ticks", None);
+    let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&seam.sdk()), Some("ticks".to_owned()), None);
     let err = queue.send(QueueMessage::Complete { team: team(), run: execution(1).run }).await.unwrap_err();
     assert!(err.what.contains("OZ_ENDS_QUEUE_URL"), "{err}");
 }
@@ -62,7 +62,8 @@ async fn a_queue_that_the_function_does_not_have_is_named_by_its_variable() {
 #[tokio::test]
 async fn the_team_is_the_message_group_so_that_queues_are_fair() {
     let seam = Seam::new([ok("SendMessage", json!({ "MessageId": "1" }))]);
-    let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&seam.sdk()), "https://sqs.example/ticks", None);
+    let queue =
+        SqsQueue::new(aws_sdk_sqs::Client::new(&seam.sdk()), Some("https://sqs.example/ticks".to_owned()), None);
     queue.send(QueueMessage::Tick { team: team() }).await.unwrap();
     let body = r#"{"type":"tick","team":"acme"}"#;
     let expected = json!({ "QueueUrl": "https://sqs.example/ticks", "MessageGroupId": "acme", "MessageBody": body });

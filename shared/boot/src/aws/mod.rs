@@ -24,6 +24,7 @@ use ozma_aws::vault::AwsVault;
 use ozma_domain::audit::digest;
 use ozma_domain::limits;
 use ozma_domain::plan::{Plan, UnknownPlan};
+use ozma_domain::receiver::Reach;
 use ozma_domain::text::chain;
 use ozma_domain::token::ApiKey;
 use ozma_store::{Archive, Store, StoreError};
@@ -135,6 +136,7 @@ impl Aws {
             claim_key: SecretString::default(),
             webhook_key: SecretString::default(),
             signing_seed: [0; 32],
+            receivers: Reach::Public,
             billed: true,
         })
     }
@@ -161,6 +163,11 @@ impl Aws {
         Ok(Arc::new(self.sqs()?))
     }
 
+    /// For what is told of runs, and no ticks.
+    pub fn ends_queue(&self) -> Result<Arc<dyn Queue>, StartError> {
+        Ok(Arc::new(self.sqs_of_ends()?))
+    }
+
     pub fn launcher(&self) -> Result<Arc<dyn Launcher>, StartError> {
         let options = EcsOptions {
             cluster: self.variables.required("OZ_CLUSTER")?,
@@ -174,14 +181,26 @@ impl Aws {
     }
 
     pub fn timer(&self) -> Result<Arc<dyn Timer>, StartError> {
-        Ok(Arc::new(AwsTimer {
-            queue: self.sqs()?,
+        let ticks_queue_arn = Some(self.variables.required("OZ_TICKS_QUEUE_ARN")?);
+        Ok(Arc::new(AwsTimer { ticks_queue_arn, ..self.timer_over(self.sqs()?)? }))
+    }
+
+    /// For what is told of runs, and no ticks.
+    pub fn ends_timer(&self) -> Result<Arc<dyn Timer>, StartError> {
+        let ends_queue_arn = Some(self.variables.required("OZ_ENDS_QUEUE_ARN")?);
+        Ok(Arc::new(AwsTimer { ends_queue_arn, ..self.timer_over(self.sqs_of_ends()?)? }))
+    }
+
+    fn timer_over(&self, queue: SqsQueue) -> Result<AwsTimer, StartError> {
+        Ok(AwsTimer {
+            queue,
             clock: Arc::new(SystemClock),
             scheduler: aws_sdk_scheduler::Client::new(&self.sdk),
             group: self.variables.required("OZ_TIMER_GROUP")?,
             role_arn: self.variables.required("OZ_TIMER_ROLE_ARN")?,
-            ticks_queue_arn: self.variables.required("OZ_TICKS_QUEUE_ARN")?,
-        }))
+            ticks_queue_arn: None,
+            ends_queue_arn: None,
+        })
     }
 
     pub fn bus(&self) -> Result<Arc<EventBridgeBus>, StartError> {
@@ -223,8 +242,14 @@ impl Aws {
     }
 
     fn sqs(&self) -> Result<SqsQueue, StartError> {
+        let ticks = Some(self.variables.required("OZ_TICKS_QUEUE_URL")?);
         let ends = self.variables.optional("OZ_ENDS_QUEUE_URL");
-        Ok(SqsQueue::new(aws_sdk_sqs::Client::new(&self.sdk), self.variables.required("OZ_TICKS_QUEUE_URL")?, ends))
+        Ok(SqsQueue::new(aws_sdk_sqs::Client::new(&self.sdk), ticks, ends))
+    }
+
+    fn sqs_of_ends(&self) -> Result<SqsQueue, StartError> {
+        let ends = Some(self.variables.required("OZ_ENDS_QUEUE_URL")?);
+        Ok(SqsQueue::new(aws_sdk_sqs::Client::new(&self.sdk), None, ends))
     }
 
     fn s3(&self) -> aws_sdk_s3::Client {

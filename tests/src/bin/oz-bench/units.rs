@@ -11,6 +11,7 @@ use ozma_app::sweep::sweep;
 use ozma_app::{Settings, complete, teams};
 use ozma_domain::id::RunId;
 use ozma_domain::limits::FLUSH_UNWATCHED_SECONDS;
+use ozma_domain::receiver::Reach;
 use ozma_domain::team_settings::TeamSettings;
 use ozma_tests::world::{AgentDouble, World};
 use secrecy::SecretString;
@@ -202,6 +203,7 @@ async fn world(plan: &str) -> World {
         claim_key: SecretString::from("claim key"),
         webhook_key: SecretString::from("webhook key"),
         signing_seed: [9; 32],
+        receivers: Reach::Public,
         billed: true,
     });
     let settings = TeamSettings { queued_runs: Some(1_000_000), ..TeamSettings::default() };
