@@ -94,6 +94,8 @@ fn messages_of_queues_are_ours_but_for_the_poisoned() {
     assert!(matches!(messages("dispatch-tick.json")[..], [Some(QueueMessage::Tick { .. })]));
     assert!(matches!(messages("dispatch-poison.json")[..], [Some(QueueMessage::Tick { .. }), None]));
     assert!(matches!(messages("announce-complete.json")[..], [Some(QueueMessage::Complete { .. })]));
+    let told = messages("announce-notify.json");
+    assert!(matches!(told[..], [Some(QueueMessage::Changed { .. }), Some(QueueMessage::Notify { .. })]));
 }
 
 #[test]

@@ -22,6 +22,7 @@ async fn every_operation_described_is_served_and_no_other() {
             .replace("{name}", "NAME")
             .replace("{artifactUid}", "x")
             .replace("{uid}", "web")
+            .replace("{delivery}", "msg_0123456789abcdefABCDEF")
             .replace("{id}", "nightly");
         assert!(!url.contains('{'), "{url}: a new parameter needs a value");
         for method in METHODS {
