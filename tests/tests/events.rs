@@ -74,7 +74,7 @@ fn each_payload_is_read_by_its_type() {
             reads_whole::<SqsEvent>(&payload)
         } else if is(&["settle-", "sweep-", "schedule-eventbridge"]) {
             reads_whole::<EventBridgeEvent<Value>>(&payload)
-        } else if is(&["schedule-scheduler"]) {
+        } else if is(&["schedule-scheduler", "schedule-alarm"]) {
             Ok(())
         } else {
             Err("belongs to no type; give it a line here".to_owned())
@@ -188,7 +188,7 @@ async fn requests_through_the_gateway_reach_their_routes() {
 #[tokio::test]
 async fn planned_events_start_their_runs() {
     let world = world().await;
-    for name in ["schedule-eventbridge.json", "schedule-scheduler.json"] {
+    for name in ["schedule-eventbridge.json", "schedule-scheduler.json", "schedule-alarm.json"] {
         for duplicate in [false, true] {
             let handled = handle(&world.app, &payload(name)).await.unwrap();
             assert!(matches!(handled, Handled::Delivered(delivered) if delivered.duplicate == duplicate), "{name}");

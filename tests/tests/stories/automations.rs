@@ -31,15 +31,16 @@ fn a_signed_webhook_starts_a_run_once_and_nothing_else_does() {
     assert!(secret.starts_with("whsec_") && told.stderr.contains("not shown again"), "{told}");
     let example = &told.stdout[told.stdout.find("body=").expect("an example")..];
 
-    let answer = call(example);
+    let first = example.replace("$(openssl rand -hex 12)", "msg_1");
+    let answer = call(&first);
     let run = answer["run_id"].as_str().unwrap_or_else(|| panic!("{answer}"));
     assert_eq!((world.end(run)["state"].as_str(), &answer["duplicate"]), (Some("SUCCEEDED"), &Value::Bool(false)));
     assert!(world.ok(&["run", "logs", run]).contains("deployed in blue"));
     assert_eq!(world.json(&["run", "list", "--name", "deploy"])["runs"][0]["run_id"], run);
 
     // The same delivery again is the same run.
-    let again = example.replace("$(openssl rand -hex 12)", answer["delivery_id"].as_str().unwrap());
-    let replayed = call(&again);
+    let replayed = call(&first);
+    assert_eq!(replayed["delivery_id"], answer["delivery_id"]);
     assert_eq!((&replayed["run_id"], &replayed["duplicate"]), (&answer["run_id"], &Value::Bool(true)));
 
     // Not signed, nothing happens, and the paused one is not there.
@@ -88,4 +89,45 @@ fn an_automation_without_a_control_plane_that_stays_says_so() {
 fn line(told: &Told, name: &str) -> String {
     let value = told.stdout.lines().find_map(|line| line.strip_prefix(name));
     value.unwrap_or_else(|| panic!("no {name}: {told}")).trim().to_owned()
+}
+
+#[test]
+fn what_a_service_tells_starts_what_listens_and_the_log_has_it() {
+    let world = World::new();
+    let _up = world.up(&[]);
+    let told = world.oz(&["webhook", "create", "--name", "deploys", "--token"]);
+    assert_eq!(told.code, Some(0), "{told}");
+    let example = told.stdout[told.stdout.find("curl").expect("an example")..].replace("hello", "version");
+    let script = "grep -o world \"$OZ_EVENT_PAYLOAD\" && pwd && ls";
+    let filter = r#"{"version": {"prefix": "wor"}}"#;
+    let on = ["--on", "deploys", "--filter", filter, "--task", script];
+    world.ok(&[&["automation", "create", "--name", "takes"], &on[..]].concat());
+    world.ok(&[
+        "automation",
+        "create",
+        "--name",
+        "skips",
+        "--on",
+        "deploys",
+        "--filter",
+        r#"{"x": 1}"#,
+        "--task",
+        "true",
+    ]);
+    let answer = call(&example);
+    let run = answer["run_id"].as_str().unwrap_or_else(|| panic!("{answer}"));
+    assert_eq!((world.end(run)["state"].as_str(), runs(&world)), (Some("SUCCEEDED"), 1));
+    assert!(world.ok(&["run", "logs", run]).contains("world"));
+
+    let delivery = answer["delivery_id"].as_str().unwrap();
+    let shown = world.ok(&["delivery", "get", delivery]);
+    for part in ["takes started", "skips: its filter does not match", "\"version\": \"world\""] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    assert!(world.ok(&["automation", "test", "skips", "--delivery", delivery]).contains("found absent"));
+    world.ok(&["delivery", "replay", delivery]);
+    assert_eq!(runs(&world), 2);
+    let unsigned = call(&example.replace("Bearer ozw_", "Bearer ozw_x"));
+    assert_eq!(unsigned["error"], "unverified", "{unsigned}");
+    assert!(world.ok(&["delivery", "list", "--webhook", "deploys"]).contains("rejected (401)"));
 }
