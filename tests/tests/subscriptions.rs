@@ -265,13 +265,12 @@ async fn what_fails_is_tried_by_the_schedule_until_it_is_dead() {
     receiver.will_answer(&[NO; 12]);
     let began = world.now();
     end(&world).await;
-    let mut tried = 1;
-    for pause in [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400] {
+    let pauses = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+    for (tried, pause) in (1..).zip(pauses) {
         assert_eq!(receiver.received().len(), tried);
         pass(&world, later(&world, pause - 1)).await;
         assert_eq!(receiver.received().len(), tried, "not before {pause} s");
         pass(&world, later(&world, 1)).await;
-        tried += 1;
     }
     assert_eq!(receiver.received().len(), 10);
     let newest = log(&world, "ends").await.remove(0);

@@ -17,7 +17,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Handled {
     /// Written down, with the run that it started if the automation takes it.
-    Delivered(Delivered),
+    Delivered(Box<Delivered>),
     /// The automation is paused, and what is planned meanwhile is left out.
     Paused,
 }
@@ -102,7 +102,7 @@ pub async fn handle(app: &App, event: &Value) -> Result<Handled, ScheduleError> 
     };
     match received {
         Ok(Delivered { refused: Some(refused), .. }) => Err(ScheduleError::Refused(refused)),
-        Ok(delivered) => Ok(Handled::Delivered(delivered)),
+        Ok(delivered) => Ok(Handled::Delivered(Box::new(delivered))),
         Err(err @ ReceiveError::Paused(_)) => {
             tracing::info!("an event was left out: {err}");
             Ok(Handled::Paused)

@@ -204,7 +204,7 @@ fn not_public_v4(address: Ipv4Addr) -> Option<&'static str> {
     })
 }
 
-/// Global unicast is 2000::/3, less what is taken out of it. What holds an IPv4 address leads where that leads.
+/// Global unicast is `2000::/3`, less what is taken out of it. What holds an IPv4 address leads where that leads.
 fn not_public_v6(address: Ipv6Addr) -> Option<&'static str> {
     if let Some(mapped) = address.to_ipv4_mapped() {
         return not_public_v4(mapped);
@@ -411,7 +411,7 @@ mod tests {
             let expected = not_public(v4.into());
             prop_assert_eq!(not_public(v4.to_ipv6_mapped().into()), expected);
             let [a, b, c, d] = v4.octets();
-            let translated: Ipv6Addr = format!("64:ff9b::{:x}{b:02x}:{c:x}{d:02x}", a).parse().unwrap();
+            let translated: Ipv6Addr = format!("64:ff9b::{a:x}{b:02x}:{c:x}{d:02x}").parse().unwrap();
             prop_assert_eq!(not_public(translated.into()), expected);
             // The standard library's own list, as far as it is stable.
             let known = v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_documentation()

@@ -298,7 +298,7 @@ mod tests {
         let failing = fine.after_failure(hours(0)).unwrap();
         assert_eq!((failing.failing_since, failing.config.paused), (Some(hours(0)), false));
         assert_eq!(failing.after_failure(hours(119)), None);
-        assert_eq!(failing.after_success(), Some(fine.clone()));
+        assert_eq!(failing.after_success(), Some(fine));
         let paused = failing.after_failure(hours(120)).unwrap();
         assert!(paused.config.paused && paused.paused_because.as_deref().unwrap().contains("for 5 days"));
         assert_eq!(paused.after_failure(hours(121)), None, "it is paused already");

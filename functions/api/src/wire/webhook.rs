@@ -53,7 +53,7 @@ pub struct WebhookConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
     /// Required: `{"mode": "token"}`, `{"mode": "url_token"}` or `{"mode": "signature", "scheme": "github"}` with one of the
-    /// schemes github, gitlab, jira, linear, pagerduty, sentry, slack, standard_webhooks, stripe, vercel.
+    /// schemes github, gitlab, jira, linear, pagerduty, sentry, slack, `standard_webhooks`, stripe, vercel.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub auth: Option<WebhookAuth>,

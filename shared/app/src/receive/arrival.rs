@@ -247,6 +247,7 @@ struct Read {
 }
 
 /// How an address is to be read.
+#[derive(Clone, Copy)]
 struct Rules<'a> {
     source: &'a DeliverySource,
     auth: WebhookAuth,
