@@ -55,6 +55,9 @@ pub enum Unmatched {
     Event { wanted: String },
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// Such as "stop" in a thread: it must never become somebody's prompt.
+    #[error("it is said to Ozma and is no work for an agent")]
+    Control,
     #[error("its filter does not match")]
     Filter,
 }
@@ -92,6 +95,9 @@ impl Trigger {
         if let Some(sign) = event.own() {
             return Err(Refused::Own(sign).into());
         }
+        if event.occurrence.is_some_and(|occurrence| occurrence.control.is_some()) {
+            return Err(Unmatched::Control);
+        }
         if !self.events.is_empty() && !self.events.iter().any(|name| event.is(name)) {
             return Err(Unmatched::Event { wanted: self.events.join(", ") });
         }
@@ -128,7 +134,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::provider::{Decoded, Own};
+    use crate::provider::{Control, Decoded, Own};
 
     fn trigger(value: Value) -> Trigger {
         serde_json::from_value(value).unwrap()
@@ -196,6 +202,7 @@ mod tests {
             o.actor.association = Some(crate::provider::Association::None);
         };
         verdict(json!({"filter": {"action": "opened"}}), no_right, "Codertocat is NONE of the repository");
+        verdict(labeled.clone(), |o| o.control = Some(Control::Stop { run: None }), "it is said to Ozma");
         verdict(labeled, |o| o.own = Some(OwnSign::App), "it comes from Ozma itself");
     }
 
