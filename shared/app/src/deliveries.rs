@@ -22,7 +22,7 @@ pub struct Wanted {
 /// How many are looked through for one page: the log is the team's, and an address may have none in it.
 const LOOKED_THROUGH: usize = 2_000;
 
-/// Deliveries of the team, newest first. With a source, of the latest [`LOOKED_THROUGH`] before the bound.
+/// Deliveries of the team, newest first. With a source, of the latest 2,000 before the bound.
 pub async fn list(app: &App, team: &TeamId, wanted: &Wanted) -> Result<Vec<SavedDelivery>, StoreError> {
     let Some(source) = &wanted.source else {
         return app.store.latest_deliveries(team, wanted.before, wanted.limit).await;

@@ -4,10 +4,10 @@
 //!
 //! | step | is |
 //! | --- | --- |
-//! | [`arrival`] | who sent it, and whether that is true, over the bytes as they came; then what it says |
-//! | [`matching`] | which automations it starts, and why not the others |
-//! | [`deliver`] | what is written, in which order, and what whoever goes on finds |
-//! | [`start`] | one run of one automation |
+//! | `arrival` | who sent it, and whether that is true, over the bytes as they came; then what it says |
+//! | `matching` | which automations it starts, and why not the others |
+//! | `deliver` | what is written, in which order, and what whoever goes on finds |
+//! | `start` | one run of one automation |
 
 mod arrival;
 mod body;
