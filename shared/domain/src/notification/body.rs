@@ -1,5 +1,5 @@
-//! What a notification says. It points to a run and tells what became of it; the prompt, what agents printed and secrets stay
-//! where they are.
+//! What a notification says. It points to a run and tells what became of it, with the run's last word, which is masked; the
+//! prompt, the rest of what agents printed and secrets stay where they are.
 
 use std::collections::BTreeMap;
 
