@@ -26,6 +26,7 @@ use crate::metrics;
 use crate::notify::send_changed;
 use crate::ports::QueueMessage;
 use crate::queueing::{after_joining, full, placed};
+use crate::rate;
 use crate::settle::send_complete;
 
 /// What somebody asks for, checked for form by whoever read it off the wire.
@@ -321,11 +322,7 @@ async fn check_rate(
 
 /// Counts one more of `subject` in this hour. Some: there were `most` already, and so many seconds are left of it.
 async fn count_in_hour(app: &App, team: &TeamRow, subject: &str, most: u32) -> Result<Option<u64>, StoreError> {
-    const HOUR: i64 = 3600;
-    let now = app.now().as_second();
-    let hour = now - now.rem_euclid(HOUR);
-    let is_counted = app.store.count(&team.team, &digest(subject.as_bytes()).to_string(), hour, most).await?;
-    Ok((!is_counted).then(|| u64::try_from(hour + HOUR - now).unwrap_or(1)))
+    rate::count(app, &team.team, &digest(subject.as_bytes()).to_string(), rate::HOUR, most).await
 }
 
 /// Tells the dispatcher that there may be work. A tick that is lost costs time, not the run: the sweep sends another.

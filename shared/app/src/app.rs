@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use ozma_domain::id::{RunId, TeamId};
+use ozma_domain::id::{DeliveryId, RunId, TeamId};
 use ozma_domain::plan::Plan;
 use ozma_domain::receiver::Reach;
 use ozma_store::{Archive, Store, StoreError, TeamRow};
@@ -60,9 +60,18 @@ impl App {
     }
 
     pub(crate) fn new_run_id(&self, now: Timestamp) -> RunId {
-        let mut random = [0; 10];
-        random.copy_from_slice(&self.clock.random()[..10]);
-        RunId::new(u64::try_from(now.as_millisecond()).unwrap_or(0), random)
+        RunId::new(u64::try_from(now.as_millisecond()).unwrap_or(0), self.id_bits())
+    }
+
+    pub(crate) fn new_delivery_id(&self, now: Timestamp) -> DeliveryId {
+        DeliveryId::new(u64::try_from(now.as_millisecond()).unwrap_or(0), self.id_bits())
+    }
+
+    /// What tells an id from others of its millisecond.
+    pub(crate) fn id_bits(&self) -> [u8; 10] {
+        let mut bits = [0; 10];
+        bits.copy_from_slice(&self.clock.random()[..10]);
+        bits
     }
 
     /// The plan of a team.

@@ -37,5 +37,6 @@ mod maskers;
 #[cfg(feature = "outbound")]
 mod outbound;
 mod queueing;
+mod rate;
 
 pub use app::{App, Settings};

@@ -103,10 +103,8 @@ pub async fn delete(app: &App, team: &TeamId, id_or_name: &str) -> Result<(), Su
 pub async fn test(app: &App, team: &TeamId, id_or_name: &str) -> Result<Notification, SubscriptionError> {
     let Subscription { id: subscription, config, .. } = find(app, team, id_or_name).await?;
     let now = app.now();
-    let mut random = [0; 10];
-    random.copy_from_slice(&app.random_bits()[..10]);
     let body = ping(&subscription, &config.name, now);
-    let id = NotificationId::new(now, random);
+    let id = NotificationId::new(now, app.id_bits());
     let new = Notification::new(id, subscription, team.clone(), Topic::Ping, None, body, now).once();
     app.store.create_notification(&new).await?;
     send(app, &new).await;

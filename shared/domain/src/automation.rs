@@ -1,6 +1,6 @@
 //! Automations: a stored run template, what starts it, and the secret with which the outside asks for a run of it.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use crate::id::{AutomationId, RunId, TeamId};
 use crate::lane::check_weight;
 use crate::limits;
 use crate::prompt_template::PromptTemplate;
+use crate::rotation;
 use crate::run_limits::Budget;
 use crate::standard_webhooks::SigningSecret;
 use crate::template::{InvalidField, RunTemplate};
@@ -118,11 +119,8 @@ impl Automation {
 
     /// Every secret that its webhook takes at `now`: the one before the last rotation still works for a while.
     pub fn secrets(&self, key: &SecretString, now: Timestamp) -> Vec<SigningSecret> {
-        let overlap = SignedDuration::from_secs(limits::SECRET_OVERLAP_SECONDS);
-        let overlaps = self.rotated_at.is_some_and(|rotated| now.duration_since(rotated) < overlap);
-        let before = self.secret_generation.checked_sub(1).filter(|before| overlaps && *before > 0);
-        let before = before.map(|before| SigningSecret::derived(key, &self.id, before));
-        std::iter::once(self.secret(key)).chain(before).collect()
+        let generations = rotation::generations(self.secret_generation, self.rotated_at, now);
+        generations.map(|generation| SigningSecret::derived(key, &self.id, generation)).collect()
     }
 
     /// The same after a run of it has ended at `at`, as often as it is told. None: that changes nothing.
@@ -171,6 +169,8 @@ impl Automation {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
     use crate::scheduling::{Concurrency, KeyPolicy};
 

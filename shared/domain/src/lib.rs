@@ -29,6 +29,7 @@ pub mod provider;
 pub mod receipt;
 pub mod receiver;
 pub mod repository;
+mod rotation;
 pub mod run;
 pub mod run_limits;
 pub mod schedule;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{SubscriptionId, TeamId, as_text};
 use crate::limits;
 use crate::receiver::ReceiverUrl;
+use crate::rotation;
 use crate::standard_webhooks::SigningSecret;
 use crate::state::RunState;
 use crate::template::InvalidField;
@@ -136,11 +137,8 @@ impl Subscription {
 
     /// Every secret with which a notification is signed at `now`: for a while after a rotation the one before as well.
     pub fn secrets(&self, key: &SecretString, now: Timestamp) -> Vec<SigningSecret> {
-        let overlap = SignedDuration::from_secs(limits::SECRET_OVERLAP_SECONDS);
-        let overlaps = self.rotated_at.is_some_and(|rotated| now.duration_since(rotated) < overlap);
-        let before = self.secret_generation.checked_sub(1).filter(|before| overlaps && *before > 0);
-        let before = before.map(|before| SigningSecret::of_subscription(key, &self.id, before));
-        std::iter::once(self.secret(key)).chain(before).collect()
+        let generations = rotation::generations(self.secret_generation, self.rotated_at, now);
+        generations.map(|generation| SigningSecret::of_subscription(key, &self.id, generation)).collect()
     }
 
     /// The same with its next secret.

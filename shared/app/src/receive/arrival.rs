@@ -16,6 +16,7 @@ use super::ReceiveError;
 use super::body::{self, Said};
 use super::deliver::{Delivered, deliver, reject};
 use crate::App;
+use crate::rate::{self, MINUTE};
 use crate::webhooks;
 
 /// What became of a request that is believed.
@@ -49,6 +50,8 @@ pub(super) struct Arrival<'a> {
     /// By what it is known when it comes again. If one is known, it is that delivery.
     pub(super) marks: Vec<String>,
     pub(super) body: &'a [u8],
+    /// Whether the body is kept as it came: JSON, without what nobody is to have.
+    pub(super) is_kept: bool,
     pub(super) payload: Value,
     pub(super) replay_of: Option<DeliveryId>,
 }
@@ -56,13 +59,7 @@ pub(super) struct Arrival<'a> {
 impl Arrival<'_> {
     /// What is kept of its body: as it came, unless it came as a form or with what nobody is to have.
     pub(super) fn kept(&self) -> Vec<u8> {
-        match self.provider {
-            Some(Provider::Slack | Provider::Github) => {
-                let is_json = serde_json::from_slice::<Value>(self.body).is_ok_and(|value| value == self.payload);
-                if is_json { self.body.to_vec() } else { self.payload.to_string().into_bytes() }
-            }
-            _ => self.body.to_vec(),
-        }
+        if self.is_kept { self.body.to_vec() } else { self.payload.to_string().into_bytes() }
     }
 }
 
@@ -106,7 +103,7 @@ async fn to_webhook<'a, H: Fn(&str) -> Header<'a>>(
     let (most, provider) = (config.deliveries_per_minute(), config.provider());
     let rules = Rules { source: &source, auth: config.auth, provider, header: config.delivery_header.as_ref() };
     let read = read(app, rules, &secrets, &request);
-    let Read { believed, sender_id, marks, payload } = match read {
+    let Read { believed, sender_id, marks, payload, is_kept } = match read {
         Ok(read) => read,
         Err(err) => return Err(reject(app, &team, source, err).await),
     };
@@ -127,6 +124,7 @@ async fn to_webhook<'a, H: Fn(&str) -> Header<'a>>(
         sender_id,
         marks,
         body: request.body,
+        is_kept,
         payload,
     };
     Ok(Taken::Delivered(Box::new(deliver(app, arrival).await?)))
@@ -158,6 +156,7 @@ async fn to_automation<'a, H: Fn(&str) -> Header<'a>>(
         sender_id,
         marks,
         body: request.body,
+        is_kept: true,
         payload,
         replay_of: None,
     };
@@ -212,6 +211,7 @@ async fn addressed(
         marks: vec![mark(&source, occurrence)],
         source,
         body,
+        is_kept: true,
         payload,
         replay_of: None,
     };
@@ -244,6 +244,7 @@ struct Read {
     sender_id: String,
     marks: Vec<String>,
     payload: Value,
+    is_kept: bool,
 }
 
 /// How an address is to be read.
@@ -270,7 +271,7 @@ fn read<'a, H: Fn(&str) -> Header<'a>>(
         Header::Once(value) => Some(value),
         Header::Missing | Header::Repeated | Header::Unreadable => None,
     };
-    let Said { payload, kind } = body::read(provider, content_type, body)?;
+    let Said { payload, kind, is_kept } = body::read(provider, content_type, body)?;
     believed.event = kind.or(believed.event);
     // Stripe, Vercel, PagerDuty and Slack say in the body which delivery it is.
     if believed.delivery_id.is_none() && matches!(auth, WebhookAuth::Signature { .. }) {
@@ -286,7 +287,7 @@ fn read<'a, H: Fn(&str) -> Header<'a>>(
         DedupeId::Body(hash) => hash.clone(),
     };
     let marks = [Some(dedupe), auth.replay_guard(body)].into_iter().flatten().map(|id| mark(source, &id.to_string()));
-    Ok(Read { believed, sender_id, marks: marks.collect(), payload })
+    Ok(Read { believed, sender_id, marks: marks.collect(), payload, is_kept })
 }
 
 /// What hashes to the same is the same delivery: to the same address, and with the same id.
@@ -300,13 +301,8 @@ pub(super) fn mark(source: &DeliverySource, id: &str) -> String {
 }
 
 async fn within_rate(app: &App, team: &TeamId, address: &str, most: u32) -> Result<(), ReceiveError> {
-    const MINUTE: i64 = 60;
-    let now = app.now().as_second();
-    let minute = now - now.rem_euclid(MINUTE);
-    if app.store.count(team, &format!("deliveries#{address}"), minute, most).await? {
-        return Ok(());
-    }
-    let retry_seconds = u64::try_from(minute + MINUTE - now).unwrap_or(1);
+    let over = rate::count(app, team, &format!("deliveries#{address}"), MINUTE, most).await?;
+    let Some(retry_seconds) = over else { return Ok(()) };
     let reason = format!("this address takes {most} deliveries in a minute");
     Err(ReceiveError::TooMany { reason, retry_seconds })
 }

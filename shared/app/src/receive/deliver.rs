@@ -17,6 +17,7 @@ use super::start::{Started, start};
 use crate::App;
 use crate::app::after;
 use crate::deliveries;
+use crate::rate::{self, MINUTE};
 
 /// What became of a delivery.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +50,7 @@ pub(super) async fn deliver(app: &App, arrival: Arrival<'_>) -> Result<Delivered
         Ok(meaning) => meaning,
         Err(err) => return Err(reject(app, &arrival.team, arrival.source, err.into()).await),
     };
-    let fresh = new_id(app);
+    let fresh = app.new_delivery_id(app.now());
     let mut marks = arrival.marks.clone();
     // Slack tells one message as several events, each with an id of its own.
     marks.extend(meaning.occurrence().and_then(|o| o.message.as_ref()).map(|message| mark(&arrival.source, message)));
@@ -87,7 +88,7 @@ pub async fn replay(app: &App, team: &TeamId, id: DeliveryId) -> Result<Option<D
         }
     };
     let own = deliveries::own(app, &delivery).await?;
-    let again = new_id(app);
+    let again = app.new_delivery_id(app.now());
     let body = payload.to_string();
     let arrival = Arrival {
         team: team.clone(),
@@ -99,6 +100,7 @@ pub async fn replay(app: &App, team: &TeamId, id: DeliveryId) -> Result<Option<D
         marks: vec![mark(&delivery.source, &format!("replay\n{again}"))],
         source: delivery.source,
         body: body.as_bytes(),
+        is_kept: true,
         payload,
         replay_of: Some(id),
     };
@@ -251,11 +253,10 @@ async fn log_rejection(
     status: u16,
     err: &ReceiveError,
 ) -> Result<bool, StoreError> {
-    const MINUTE: i64 = 60;
-    let (id, now) = (new_id(app), app.now());
-    let minute = now.as_second() - now.as_second().rem_euclid(MINUTE);
+    let now = app.now();
+    let id = app.new_delivery_id(now);
     let subject = format!("rejections#{}", mark(&source, ""));
-    if !app.store.count(team, &subject, minute, limits::WEBHOOK_REJECTIONS_PER_MINUTE).await? {
+    if rate::count(app, team, &subject, MINUTE, limits::WEBHOOK_REJECTIONS_PER_MINUTE).await?.is_some() {
         return Ok(false);
     }
     let reason = text::shorten(&text::one_line(&err.to_string()), limits::STATUS_CHARS);
@@ -278,10 +279,4 @@ async fn log_rejection(
     let expires = after(now, limits::DELIVERY_SECONDS).as_second();
     let _ = app.store.create_delivery(&SavedDelivery { delivery, repeats: 0, version: 1, expires }).await?;
     Ok(true)
-}
-
-fn new_id(app: &App) -> DeliveryId {
-    let mut random = [0; 10];
-    random.copy_from_slice(&app.clock.random()[..10]);
-    DeliveryId::new(u64::try_from(app.now().as_millisecond()).unwrap_or(0), random)
 }

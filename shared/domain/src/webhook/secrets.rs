@@ -1,11 +1,11 @@
 //! The secrets of a webhook: the one that is valid, and for a day the one before.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::id::WebhookId;
-use crate::limits;
+use crate::rotation;
 use crate::sealed::Sealed;
 use crate::token::hmac;
 use crate::webhook_auth::{InvalidWebhookSecret, WebhookAuth, WebhookSecret};
@@ -83,9 +83,7 @@ impl Secrets {
 
     /// Every one that is taken at `now`.
     pub fn valid(&self, owner: Owner<'_>, now: Timestamp) -> Vec<WebhookSecret> {
-        let overlap = SignedDuration::from_secs(limits::SECRET_OVERLAP_SECONDS);
-        let overlaps = self.rotated_at.is_some_and(|rotated| now.duration_since(rotated) < overlap);
-        let before = self.before.as_ref().filter(|_| overlaps);
+        let before = self.before.as_ref().filter(|_| rotation::overlaps(self.rotated_at, now));
         self.now.iter().chain(before).filter_map(|stored| owner.read(stored)).collect()
     }
 }
@@ -109,6 +107,8 @@ impl Owner<'_> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
     use crate::webhook_auth::Scheme;
 
