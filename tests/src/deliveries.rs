@@ -45,6 +45,7 @@ pub async fn deliver(events: u64, seed: u64) -> Sum {
         delivery_header: None,
         deliveries_per_minute: Some(limits::WEBHOOK_DELIVERIES_MAX),
         own: Default::default(),
+        connection: None,
     };
     let webhook = webhooks::create(&world.app, &world.team, config, None).await.expect("a webhook");
     let secret = webhooks::made_here(&world.app, &webhook).expect("a token").expose().to_owned();

@@ -49,6 +49,7 @@ impl Outside {
             delivery_header: None,
             deliveries_per_minute: Some(100_000),
             own: serde_json::from_value(json!({"logins": ["ozma[bot]"], "mention": "@oz"})).unwrap(),
+            connection: None,
         };
         let webhook = webhooks::create(&world.app, &world.team, config, None).await.expect("a webhook");
         let secret = webhooks::made_here(&world.app, &webhook).map(|s| s.expose().to_owned()).unwrap_or_default();

@@ -2,8 +2,11 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use ozma_api::wire::{RotateSecretRequest, Webhook, WebhookConfig};
+use ozma_domain::id::SecretName;
 use ozma_domain::provider::Own;
+use ozma_domain::receiver::ReceiverUrl;
 use ozma_domain::text::one_line;
+use ozma_domain::webhook::Connection;
 use ozma_domain::webhook_auth::{Scheme, WebhookAuth};
 use secrecy::ExposeSecret;
 
@@ -20,6 +23,7 @@ use crate::values;
 const EXAMPLES: &str = "\
 Examples:
   oz webhook create --name acme --scheme github --mention @oz     prints what to enter at GitHub
+  oz webhook update acme --answer-with GITHUB_APP_KEY --app-id 7  comments there what becomes of events
   oz webhook create --name billing --scheme stripe                then, with the secret that Stripe shows:
   pbpaste | oz webhook rotate-secret billing --secret-stdin
   oz webhook create --name deploys --token                        for senders of your own: Authorization: Bearer …
@@ -129,6 +133,27 @@ struct Fields {
     /// An app that agents act through: what it does starts nothing; repeatable
     #[arg(long, value_name = "ID")]
     own_app: Vec<u64>,
+
+    /// Tell people there what becomes of events, with the credentials in that secret: of GitHub the private key of an App, else
+    /// a token
+    #[arg(long, value_name = "SECRET")]
+    answer_with: Option<SecretName>,
+
+    /// The ID of the GitHub App whose key the secret is
+    #[arg(long, value_name = "ID")]
+    app_id: Option<u64>,
+
+    /// The e-mail address of the account whose API token of Jira the secret is
+    #[arg(long, value_name = "EMAIL")]
+    account: Option<String>,
+
+    /// Where its API begins, of an instance or a site of one's own: <https://acme.atlassian.net>
+    #[arg(long, value_name = "URL")]
+    api_url: Option<ReceiverUrl>,
+
+    /// Tell nobody any more
+    #[arg(long, conflicts_with_all = ["answer_with", "app_id", "account", "api_url"])]
+    no_answers: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -181,7 +206,7 @@ async fn carry_out(global: &Global, client: &Client, command: WebhookCommand) ->
         WebhookCommand::Update(args) => {
             let webhook = client.webhook(&args.webhook).await?;
             let id = webhook.id.clone();
-            output::item(global.output_format, &client.update_webhook(&id, &args.apply(webhook)).await?, lines)?;
+            output::item(global.output_format, &client.update_webhook(&id, &args.apply(webhook)?).await?, lines)?;
         }
         WebhookCommand::Delete { webhook, force } => {
             let Webhook { id, name, .. } = client.webhook(&webhook).await?;
@@ -219,13 +244,13 @@ impl CreateArgs {
         };
         let mut config = WebhookConfig { name: Some(self.name), auth: Some(auth), ..WebhookConfig::default() };
         config.secret = read_secret(self.secret_stdin).await?;
-        self.fields.add_to(&mut config);
+        self.fields.add_to(&mut config)?;
         Ok(config)
     }
 }
 
 impl UpdateArgs {
-    fn apply(self, webhook: Webhook) -> WebhookConfig {
+    fn apply(self, webhook: Webhook) -> Result<WebhookConfig, Failure> {
         let mut config = WebhookConfig {
             name: self.name.or(Some(webhook.name)),
             paused: Some((webhook.paused || self.pause) && !self.resume),
@@ -234,15 +259,16 @@ impl UpdateArgs {
             delivery_header: webhook.delivery_header,
             deliveries_per_minute: Some(webhook.deliveries_per_minute),
             own: webhook.own,
+            connection: webhook.connection,
             secret: None,
         };
-        self.fields.add_to(&mut config);
-        config
+        self.fields.add_to(&mut config)?;
+        Ok(config)
     }
 }
 
 impl Fields {
-    fn add_to(self, config: &mut WebhookConfig) {
+    fn add_to(self, config: &mut WebhookConfig) -> Result<(), Failure> {
         if let Some(provider) = self.provider.and_then(|provider| provider.to_possible_value()) {
             config.provider = Some(provider.get_name().to_owned());
         }
@@ -253,6 +279,18 @@ impl Fields {
         app_ids.extend(self.own_app);
         let own = Own { logins, app_ids, mention: self.mention.or(mention) };
         config.own = Some(own).filter(|own| *own != Own::default());
+        let before = config.connection.take().filter(|_| !self.no_answers);
+        let secret = self.answer_with.or_else(|| before.as_ref().map(|before| before.secret.clone()));
+        if secret.is_none() && (self.app_id.is_some() || self.account.is_some() || self.api_url.is_some()) {
+            return Err(Failure::new("--app-id, --account and --api-url go with --answer-with SECRET"));
+        }
+        config.connection = secret.map(|secret| Connection {
+            secret,
+            app_id: self.app_id.or_else(|| before.as_ref().and_then(|before| before.app_id)),
+            account: self.account.or_else(|| before.as_ref().and_then(|before| before.account.clone())),
+            url: self.api_url.or_else(|| before.and_then(|before| before.url)),
+        });
+        Ok(())
     }
 }
 
@@ -262,6 +300,17 @@ fn auth(auth: WebhookAuth) -> String {
         WebhookAuth::UrlToken => "token in the address".to_owned(),
         WebhookAuth::Signature { scheme } => scheme.to_string(),
     }
+}
+
+fn connected(connection: &Connection) -> String {
+    let Connection { secret, app_id, account, url } = connection;
+    let parts = [
+        app_id.map(|id| format!("as app {id}")),
+        account.as_ref().map(|account| format!("as {}", one_line(account))),
+        url.as_ref().map(|url| format!("at {}", url.as_str())),
+    ];
+    let parts = parts.into_iter().flatten().map(|part| format!(", {part}"));
+    format!("with the secret {secret}{}", parts.collect::<String>())
 }
 
 fn state(webhook: &Webhook) -> &'static str {
@@ -283,6 +332,7 @@ fn lines(webhook: &Webhook) -> Vec<(&'static str, String)> {
         ("Provider", webhook.provider.clone().unwrap_or_default()),
         ("Mention", own.mention.unwrap_or_default()),
         ("Own accounts", accounts.collect::<Vec<_>>().join(", ")),
+        ("Answers", webhook.connection.as_ref().map(connected).unwrap_or_default()),
         ("Delivery header", webhook.delivery_header.clone().unwrap_or_default()),
         ("Per minute", webhook.deliveries_per_minute.to_string()),
         ("Address", webhook.url.clone()),
@@ -370,7 +420,7 @@ mod tests {
     #[test]
     fn what_an_update_does_not_name_stays() {
         let updated = |line: &str| match parsed(line) {
-            WebhookCommand::Update(args) => args.apply(webhook()),
+            WebhookCommand::Update(args) => args.apply(webhook()).unwrap(),
             other => panic!("{other:?}"),
         };
         let same = updated("oz webhook update acme");

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use ozma_app::App;
+use ozma_app::answers::tell;
 use ozma_app::complete::complete;
 use ozma_app::deliver::deliver;
 use ozma_app::dispatch::drain;
@@ -30,6 +31,9 @@ const HANDLERS: usize = 64;
 
 /// Attempts to deliver notifications that are made at once, for one subscription.
 const ATTEMPTS: usize = 4;
+
+/// Runs of which providers are told at once: one that takes its time keeps no agent from starting.
+const ANSWERS: usize = 8;
 
 /// Between two sweeps. Locally a sweep reads a few rows of a file.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
@@ -91,12 +95,14 @@ fn boxed(task: impl Future<Output = ()> + Send + 'static) -> std::pin::Pin<Box<d
 
 async fn handle_messages(app: Arc<App>, queue: Arc<LocalQueue>, handlers: TaskTracker, work: Work) {
     let handling = Arc::new(Semaphore::new(HANDLERS));
+    let answering = Arc::new(Semaphore::new(ANSWERS));
     let mut receivers = Receivers::default();
     loop {
         let message = queue.receive().await;
         let (room, permit) = match &message {
             // It waits for its turn by itself.
             QueueMessage::Notify { subscription, .. } => (receivers.room_of(subscription), None),
+            QueueMessage::Answer { .. } => (answering.clone(), None),
             _ => (handling.clone(), handling.clone().acquire_owned().await.ok()),
         };
         let app = app.clone();
@@ -140,6 +146,7 @@ async fn handle(app: &App, message: &QueueMessage, work: Work) -> bool {
         QueueMessage::Changed { run, execution, topic, at, .. } => {
             changed(app, *run, *execution, *topic, *at).await.err().map(|err| logged("a change of a run", &err))
         }
+        QueueMessage::Answer { run, .. } => tell(app, *run).await.err().map(|err| logged("an answer", &err)),
         QueueMessage::Notify { team, subscription, notification } => {
             deliver(app, team, subscription, notification).await.err().map(|err| logged("a notification", &err))
         }

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use ozma_app::App;
+use ozma_app::answers::tell;
 use ozma_app::complete::complete;
 use ozma_app::deliver::deliver;
 use ozma_app::notify::changed;
@@ -26,6 +27,7 @@ pub(crate) async fn handle(app: &App, message: &QueueMessage) -> Disposition {
         QueueMessage::Changed { run, execution, topic, at, .. } => {
             retried(changed(app, *run, *execution, *topic, *at).await, message)
         }
+        QueueMessage::Answer { run, .. } => retried(tell(app, *run).await, message),
         QueueMessage::Notify { team, subscription, notification } => {
             retried(deliver(app, team, subscription, notification).await, message)
         }

@@ -1,5 +1,5 @@
-//! Takes ended runs from the queue: seals the audit trail, publishes the outcome, and notifies who subscribed. Each attempt to
-//! deliver a notification is a message of its own.
+//! Takes ended runs from the queue: seals the audit trail, publishes the outcome, notifies who subscribed, and tells people
+//! how runs stand where they were asked for. Each attempt to speak to somebody outside is a message of its own.
 
 mod handler;
 
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
             bus: aws.bus()?,
             queue: aws.ends_queue()?,
             timer: aws.ends_timer()?,
+            vault: aws.vault()?,
             settings: Arc::new(settings),
             ..aws.app()?
         };

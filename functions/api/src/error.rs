@@ -182,7 +182,7 @@ impl From<WebhookError> for ApiError {
             WebhookError::Invalid(_) => Self::new(ErrorCode::InvalidRequest, err.to_string()),
             WebhookError::NameTaken(_) => Self::invalid("name", &err),
             WebhookError::Lost => Self::new(ErrorCode::Conflict, err.to_string()),
-            WebhookError::Store(_) => Self::internal(&err),
+            WebhookError::Store(_) | WebhookError::Vault(_) => Self::internal(&err),
         }
     }
 }

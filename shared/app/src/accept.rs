@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 use crate::App;
 use crate::app::after;
 use crate::metrics;
-use crate::notify::send_changed;
+use crate::notify::{send_answer, send_changed};
 use crate::ports::QueueMessage;
 use crate::queueing::{after_joining, full, placed};
 use crate::rate;
@@ -257,6 +257,7 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
         key: request.scheduling.concurrency.as_ref().map(|concurrency| concurrency.key.clone()),
         expires_at: request.scheduling.queue_seconds.map(|seconds| after(starts, seconds.cast_signed())),
         deadline_at: request.limits.run_seconds.map(|seconds| after(starts, seconds.cast_signed())),
+        answered: request.event.as_ref().is_some_and(|event| event.answered_at().is_some()),
         ..Run::accepted(run_id, new.team.clone(), now)
     };
     let run = loop {
@@ -283,6 +284,7 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
     if team.subscribed.is_some() && !run.state.is_terminal() {
         send_changed(app, &run, Topic::Queued, run.created_at).await;
     }
+    send_answer(app, &run).await;
     tracing::info!(run.id = %run_id, trace_id = run_id.trace_id(), team = %new.team, "accepted a run");
     metrics::stage("Accept", &run, now, app.now());
     Ok(AcceptedRun { run_id, state: run.state, created: true })

@@ -13,7 +13,7 @@ use ozma_store::{ArchiveKey, Owed, StoreError, Written};
 use crate::App;
 use crate::automations::after_run;
 use crate::metrics;
-use crate::notify;
+use crate::notify::{self, send_answer};
 use crate::ports::{PortError, RunEnded};
 
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,10 @@ pub async fn complete(app: &App, run_id: RunId) -> Result<Vec<Owed>, CompleteErr
             Err(err) => failure = Some(err.into()),
         }
     }
+    // Whoever speaks to providers strikes it off.
+    if still.contains(&Owed::Answer) {
+        send_answer(app, &run).await;
+    }
     if still.contains(&Owed::Seal) && run.held_slot().is_none() {
         match seal(app, &run, &request).await {
             Ok(()) => still.retain(|owed| *owed != Owed::Seal),
@@ -57,7 +61,7 @@ pub async fn complete(app: &App, run_id: RunId) -> Result<Vec<Owed>, CompleteErr
     let mut was = ended.owed;
     while still != was {
         if app.store.settle_owed(&run, &was, &still).await? == Written::Now {
-            if still.is_empty() {
+            if still.iter().all(|owed| *owed == Owed::Answer) {
                 metrics::stage("Settle", &run, run.ended_at.unwrap_or(run.updated_at), app.now());
             }
             break;

@@ -66,5 +66,5 @@ pub(crate) async fn with_payload(
 /// What counted as our own doing at its address.
 pub(crate) async fn own(app: &App, delivery: &Delivery) -> Result<Own, StoreError> {
     let DeliverySource::Webhook(id) = &delivery.source else { return Ok(Own::default()) };
-    Ok(app.store.webhook(id).await?.map(|saved| saved.webhook.config.own).unwrap_or_default())
+    Ok(app.store.webhook(id).await?.map(|saved| saved.webhook.config.own()).unwrap_or_default())
 }

@@ -4,12 +4,12 @@
 use ozma_domain::id::{RunId, TeamId};
 use ozma_domain::limits;
 use ozma_domain::subscription::Topic;
-use ozma_store::{StoreError, Written};
+use ozma_store::{Owed, StoreError, Written};
 
 use crate::App;
 use crate::accept::announce;
 use crate::app::after;
-use crate::notify::send_changed;
+use crate::notify::{send_answer, send_changed};
 use crate::queueing::{after_joining, placed};
 use crate::settle::send_complete;
 
@@ -48,7 +48,9 @@ pub async fn send(app: &App, team: &TeamId, run_id: RunId, from: &str, text: &st
         let run = found().await?.ok_or(MessageError::Unknown(run_id))?;
         if run.state.is_terminal() {
             // What is owed of this end is noted at its place in the index, which goes. Only who holds the audit seed may seal.
-            let owed = app.store.ended(&run).await?.is_some_and(|ended| !ended.owed.is_empty());
+            // What is still to be told where it was asked for is told of what it is then.
+            let ended = app.store.ended(&run).await?;
+            let owed = ended.is_some_and(|ended| ended.owed.iter().any(|owed| *owed != Owed::Answer));
             if owed {
                 send_complete(app, &run).await;
             }
@@ -80,6 +82,7 @@ pub async fn send(app: &App, team: &TeamId, run_id: RunId, from: &str, text: &st
             if app.team(team).await.is_ok_and(|team| team.subscribed.is_some()) {
                 send_changed(app, &placed, Topic::Queued, placed.updated_at).await;
             }
+            send_answer(app, &placed).await;
             return Ok(Sent::Reopened);
         }
     }

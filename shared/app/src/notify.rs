@@ -71,6 +71,18 @@ pub(crate) fn message(notification: &Notification) -> QueueMessage {
     QueueMessage::Notify { team: team.clone(), subscription: subscription.clone(), notification: id.clone() }
 }
 
+/// Sets going that people are told how a run stands, where that is so. What an end owes the sweep finds; an earlier message
+/// that is lost is made up for by the next.
+pub(crate) async fn send_answer(app: &App, run: &Run) {
+    if !run.answered {
+        return;
+    }
+    let message = QueueMessage::Answer { team: run.team.clone(), run: run.run_id };
+    if let Err(err) = app.queue.send(message).await {
+        tracing::warn!(run.id = %run.run_id, error = %chain(&err), "could not set an answer on its way");
+    }
+}
+
 /// Tells that a run is in the queue or has started. Nothing is owed of that: if the message is lost, nobody is notified.
 pub(crate) async fn send_changed(app: &App, run: &Run, topic: Topic, at: Timestamp) {
     let (team, execution) = (run.team.clone(), run.executions);

@@ -10,7 +10,7 @@ use ozma_domain::receiver::{Reach, ReceiverUrl, Unreachable};
 use ozma_domain::text::{chain, printable};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, ClientBuilder, Response, Url};
 use tokio::time::{Instant, timeout_at};
 
 pub(crate) struct Post<'a> {
@@ -19,8 +19,9 @@ pub(crate) struct Post<'a> {
     pub(crate) body: String,
 }
 
+/// Why nothing was sent, or nobody answered.
 #[derive(Debug, thiserror::Error)]
-enum PostError {
+pub(crate) enum PostError {
     #[error("{0}")]
     Unreachable(#[from] Unreachable),
     #[error("the address has another reading than ours")]
@@ -46,18 +47,20 @@ pub(crate) async fn post(post: Post<'_>, reach: Reach, within: Duration) -> Answ
     answer
 }
 
-async fn send(post: Post<'_>, reach: Reach) -> Result<Response, PostError> {
-    post.url.check(reach)?;
-    let url: Url = post.url.as_str().parse().map_err(|_| PostError::Reading)?;
+/// What a client is made from that may connect to where `address` is, and to nowhere else, and its address as such a client
+/// reads it.
+pub(crate) async fn reaching(address: &ReceiverUrl, reach: Reach) -> Result<(ClientBuilder, Url), PostError> {
+    address.check(reach)?;
+    let url: Url = address.as_str().parse().map_err(|_| PostError::Reading)?;
     let host = url.host_str().ok_or(PostError::Reading)?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     // An IPv6 address may be spelled in more than one way.
-    let same = match (bare.parse::<IpAddr>(), post.url.host().parse::<IpAddr>()) {
+    let same = match (bare.parse::<IpAddr>(), address.host().parse::<IpAddr>()) {
         (Ok(theirs), Ok(ours)) => theirs == ours,
-        (Err(_), Err(_)) => bare == post.url.host(),
+        (Err(_), Err(_)) => bare == address.host(),
         _ => false,
     };
-    if !same || (url.scheme() == "https") != post.url.is_tls() {
+    if !same || (url.scheme() == "https") != address.is_tls() {
         return Err(PostError::Reading);
     }
     let port = url.port_or_known_default().ok_or(PostError::Reading)?;
@@ -70,28 +73,29 @@ async fn send(post: Post<'_>, reach: Reach) -> Result<Response, PostError> {
     };
     let mut refused = None;
     let mut allowed = Vec::new();
-    for address in found {
-        match post.url.check_resolved(address.ip(), reach) {
-            Ok(()) => allowed.push(address),
+    for socket in found {
+        match address.check_resolved(socket.ip(), reach) {
+            Ok(()) => allowed.push(socket),
             Err(err) => refused = Some(err),
         }
     }
     if allowed.is_empty() {
         return Err(refused.map_or_else(|| PostError::NoAddress(bare.to_owned()), PostError::Unreachable));
     }
-    let mut client = Client::builder()
-        .no_proxy()
-        .redirect(Policy::none())
-        .resolve_to_addrs(host, &allowed)
-        .user_agent(concat!("Ozma/", env!("CARGO_PKG_VERSION")))
-        // One request, and then it is gone.
-        .pool_max_idle_per_host(0);
-    if post.url.is_tls() {
+    let mut client = Client::builder().no_proxy().redirect(Policy::none()).resolve_to_addrs(host, &allowed);
+    if address.is_tls() {
         client = client.https_only(true);
     } else {
         // Without TLS there is nobody to certify.
         client = client.tls_certs_only([]);
     }
+    Ok((client, url))
+}
+
+async fn send(post: Post<'_>, reach: Reach) -> Result<Response, PostError> {
+    let (client, url) = reaching(post.url, reach).await?;
+    // One request, and then it is gone.
+    let client = client.user_agent(concat!("Ozma/", env!("CARGO_PKG_VERSION"))).pool_max_idle_per_host(0);
     let mut request = client.build().map_err(PostError::Http)?.post(url).header(CONTENT_TYPE, "application/json");
     for (name, value) in post.headers {
         request = request.header(name, value);

@@ -55,6 +55,8 @@ pub enum QueueMessage {
     Complete { team: TeamId, run: RunId },
     /// The run is in the queue, or has started: who subscribed to that is to be notified of it.
     Changed { team: TeamId, run: RunId, execution: u32, topic: Topic, at: Timestamp },
+    /// Where the run was asked for, people are to be told how it stands.
+    Answer { team: TeamId, run: RunId },
     /// An attempt to deliver the notification is due. Each has a message of its own, so that a receiver that takes its time
     /// takes nobody else's.
     Notify { team: TeamId, subscription: SubscriptionId, notification: NotificationId },
@@ -66,6 +68,7 @@ impl QueueMessage {
             Self::Tick { team }
             | Self::Complete { team, .. }
             | Self::Changed { team, .. }
+            | Self::Answer { team, .. }
             | Self::Notify { team, .. } => team,
         }
     }

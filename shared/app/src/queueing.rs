@@ -138,7 +138,7 @@ async fn look(app: &App, team: &TeamId, alarm: &Alarm, run: RunId) -> Result<(),
 /// Ends a run that has no container, or whose container is left to end by itself.
 pub(crate) async fn end(app: &App, was: &Run, ended: &Run) -> Result<Written, StoreError> {
     let release = release(app, ended).await?;
-    let written = app.store.end_run(was, ended, None, &Owed::ALL, &release, None).await?;
+    let written = app.store.end_run(was, ended, None, &Owed::of(ended), &release, None).await?;
     if written == Written::Now {
         after_release(app, &release).await;
         send_complete(app, ended).await;

@@ -18,7 +18,7 @@ use crate::accept::send_tick;
 use crate::app::after;
 use crate::budget::closing;
 use crate::metrics;
-use crate::notify::send_changed;
+use crate::notify::{send_answer, send_changed};
 use crate::ports::{ContainerEnd, QueueMessage};
 use crate::queueing::{after_release, release};
 
@@ -68,9 +68,8 @@ pub(crate) async fn settle_run(
         let ledger = ledger.as_ref();
         let (written, after) = match last.ended(execution.number, outcome, now, last_segment) {
             Ending::Ended(ended) => {
-                let owed = Owed::ALL;
                 key = release(app, &ended).await?;
-                (app.store.end_run(&run, &ended, slot, &owed, &key, ledger).await?, ended)
+                (app.store.end_run(&run, &ended, slot, &Owed::of(&ended), &key, ledger).await?, ended)
             }
             Ending::Requeued(queued) => match slot {
                 Some(slot) => (app.store.requeue_run(&run, &queued, slot, ledger).await?, queued),
@@ -186,8 +185,11 @@ async fn announce(app: &App, execution: ExecutionId, run: &Run, outcome: &Outcom
     }
     if run.state.is_terminal() {
         send_complete(app, run).await;
-    } else if run.subscribed {
-        send_changed(app, run, Topic::Queued, run.updated_at).await;
+    } else {
+        if run.subscribed {
+            send_changed(app, run, Topic::Queued, run.updated_at).await;
+        }
+        send_answer(app, run).await;
     }
 }
 

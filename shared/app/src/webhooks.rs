@@ -2,11 +2,12 @@
 
 use ozma_domain::id::{TeamId, WebhookId};
 use ozma_domain::template::InvalidField;
-use ozma_domain::webhook::{Owner, Secrets, Webhook, WebhookConfig};
+use ozma_domain::webhook::{Connection, Owner, Secrets, Webhook, WebhookConfig};
 use ozma_domain::webhook_auth::WebhookSecret;
 use ozma_store::{Saved, SavedWebhook, StoreError, Written};
 
 use crate::App;
+use crate::ports::PortError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
@@ -20,6 +21,8 @@ pub enum WebhookError {
     Lost,
     #[error("the webhook could not be stored")]
     Store(#[from] StoreError),
+    #[error("the vault did not answer")]
+    Vault(#[from] PortError),
 }
 
 /// With the secret that its service has shown, or one that is made here if it is ours to make.
@@ -29,7 +32,7 @@ pub async fn create(
     config: WebhookConfig,
     secret: Option<&str>,
 ) -> Result<Webhook, WebhookError> {
-    config.check()?;
+    check(app, team, &config).await?;
     let now = app.now();
     let id = WebhookId::new(app.random_bits());
     let secrets = Secrets::default();
@@ -55,7 +58,7 @@ pub async fn update(
     id_or_name: &str,
     config: WebhookConfig,
 ) -> Result<Webhook, WebhookError> {
-    config.check()?;
+    check(app, team, &config).await?;
     let old = read(app, team, id_or_name).await?;
     let mut new = Webhook { config, last_updated: app.now(), ..old.webhook.clone() };
     if new.config.auth != old.webhook.config.auth {
@@ -88,6 +91,20 @@ pub async fn delete(app: &App, team: &TeamId, id_or_name: &str) -> Result<(), We
 /// The secret to be shown once, if it was made here.
 pub fn made_here(app: &App, webhook: &Webhook) -> Option<WebhookSecret> {
     webhook.secrets.made_here(owner(app, webhook))
+}
+
+/// Whether this could be stored and used here.
+async fn check(app: &App, team: &TeamId, config: &WebhookConfig) -> Result<(), WebhookError> {
+    config.check()?;
+    let Some(Connection { secret, url, .. }) = &config.connection else { return Ok(()) };
+    if let Some(Err(err)) = url.as_ref().map(|url| url.check(app.settings.receivers)) {
+        return Err(InvalidField::new("connection.url", err.to_string()).into());
+    }
+    if app.vault.find(team, secret).await?.is_none() {
+        let reason = format!("there is no secret {secret}; create it first, with `oz secret create {secret}`");
+        return Err(InvalidField::new("connection.secret", reason).into());
+    }
+    Ok(())
 }
 
 pub(crate) fn owner<'a>(app: &'a App, webhook: &'a Webhook) -> Owner<'a> {

@@ -27,7 +27,10 @@ impl SqsQueue {
                 let missing = || PortError::new("this function has no queue for ticks (OZ_TICKS_QUEUE_URL)");
                 self.ticks_url.as_ref().ok_or_else(missing)?
             }
-            QueueMessage::Complete { .. } | QueueMessage::Changed { .. } | QueueMessage::Notify { .. } => {
+            QueueMessage::Complete { .. }
+            | QueueMessage::Changed { .. }
+            | QueueMessage::Answer { .. }
+            | QueueMessage::Notify { .. } => {
                 let missing = || PortError::new("this function has no queue for ends (OZ_ENDS_QUEUE_URL)");
                 self.ends_url.as_ref().ok_or_else(missing)?
             }
@@ -53,9 +56,10 @@ impl Queue for SqsQueue {
 pub(crate) fn group(message: &QueueMessage) -> &str {
     match message {
         QueueMessage::Notify { subscription, .. } => subscription.as_str(),
-        QueueMessage::Tick { .. } | QueueMessage::Complete { .. } | QueueMessage::Changed { .. } => {
-            message.team().as_str()
-        }
+        QueueMessage::Tick { .. }
+        | QueueMessage::Complete { .. }
+        | QueueMessage::Changed { .. }
+        | QueueMessage::Answer { .. } => message.team().as_str(),
     }
 }
 

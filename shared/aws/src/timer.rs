@@ -40,7 +40,7 @@ impl Timer for AwsTimer {
         }
         let queue_arn = match &message {
             QueueMessage::Tick { .. } => self.ticks_queue_arn.as_ref(),
-            QueueMessage::Notify { .. } => self.ends_queue_arn.as_ref(),
+            QueueMessage::Answer { .. } | QueueMessage::Notify { .. } => self.ends_queue_arn.as_ref(),
             QueueMessage::Complete { .. } | QueueMessage::Changed { .. } => None,
         };
         let Some(queue_arn) = queue_arn else {

@@ -110,9 +110,22 @@ pub struct EventSnapshot {
     /// Where its outcome is told.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub place: Option<Place>,
+    /// The commit that it is about, beside which a check run tells the same.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub commit: Option<String>,
     /// Its code may be a stranger's: it gets no secrets.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub without_secrets: bool,
+}
+
+impl EventSnapshot {
+    /// Where, and by which webhook's connection, people are told how its run stands.
+    pub fn answered_at(&self) -> Option<(&WebhookId, &Place)> {
+        match (&self.source, &self.place) {
+            (DeliverySource::Webhook(webhook), Some(place)) => Some((webhook, place)),
+            _ => None,
+        }
+    }
 }
 
 impl Delivery {

@@ -3,6 +3,7 @@
 //! Nothing here does IO, reads a clock or the environment, or draws random numbers, so nothing here can fail for an
 //! outside reason. Everything with an `await` lives above, fetches facts, asks this crate, and writes the answer.
 
+pub mod answer;
 pub mod artifact;
 pub mod audit;
 pub mod automation;

@@ -71,6 +71,7 @@ impl Run {
             expires_at: None,
             deadline_at: None,
             subscribed: false,
+            answered: false,
             follow_up: None,
             execution: None,
             started_at: None,

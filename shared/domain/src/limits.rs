@@ -421,3 +421,21 @@ pub const NOTIFICATION_OVERDUE_SECONDS: i64 = 30;
 
 /// Overdue notifications that one round of the sweep sees to; the next round takes the next.
 pub const NOTIFICATIONS_SWEPT: usize = 500;
+
+/// For one attempt to tell a provider how a run stands, all its calls together.
+pub const ANSWER_ATTEMPT_SECONDS: u64 = 45;
+
+/// For that long nobody else tells of the run; longer than an attempt.
+pub const ANSWER_LEASE_SECONDS: i64 = 60;
+
+/// To the second attempt; then twice as long each time.
+pub const ANSWER_RETRY_SECONDS: i64 = 10;
+
+/// Between attempts at most, unless the provider asks for more.
+pub const ANSWER_RETRY_SECONDS_MOST: i64 = 600;
+
+/// What a provider does not take for so long is not told any more.
+pub const ANSWER_SECONDS: i64 = 6 * 3600;
+
+/// How long it is known what was told of a run: a follow-up after that is answered by a message of its own.
+pub const ANSWER_KEPT_SECONDS: i64 = 90 * 86_400;

@@ -142,6 +142,9 @@ pub struct Run {
     /// Its team had subscriptions when it last got a slot: whoever moves it on need not ask.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub subscribed: bool,
+    /// Where it was asked for, people are told how it stands.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub answered: bool,
     /// The message that reopened it: what its executions since are to do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub follow_up: Option<String>,

@@ -25,6 +25,8 @@ pub(crate) enum Key<'a> {
     /// An execution that is over, beside the run that has gone on to another.
     PastExecution(RunId, u32),
     Message(RunId, &'a str),
+    /// What was told of a run where it was asked for.
+    Answer(RunId),
     /// A run that this one is the parent of.
     Child(RunId, RunId),
     /// A run that may start now, by the rank of its turn.
@@ -95,6 +97,7 @@ impl Key<'_> {
             Self::PastExecution(run, number) => (format!("run#{run}"), format!("execution#{number:06}")),
             Self::Child(run, child) => (format!("run#{run}"), format!("child#{child}")),
             Self::Message(run, id) => (format!("run#{run}"), format!("message#{id}")),
+            Self::Answer(run) => (format!("run#{run}"), "answer".to_owned()),
             // Virtual time: see `ozma_domain::lane`.
             Self::Queued(team, rank, run) => (format!("team#{team}#queue"), format!("{rank:016}#{run}")),
             Self::Alarm(team, at, run) => (format!("team#{team}#alarms"), format!("{}#{run}", millis(*at))),
@@ -171,6 +174,7 @@ mod tests {
             Key::Request(&team, run),
             Key::PastExecution(run, 1),
             Key::Message(run, "000001"),
+            Key::Answer(run),
             Key::Child(run, run),
             Key::Queued(&team, 1_000_000_000, run),
             Key::Alarm(&team, at, run),

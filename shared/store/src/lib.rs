@@ -3,6 +3,7 @@
 //! Writers read a row, let `ozma-domain` decide, and write the difference on condition that nothing changed meanwhile.
 //! A lost race is a value ([`Written::Lost`]), never an error: the caller reads again and decides again.
 
+mod answers;
 mod api_keys;
 mod archive;
 mod audit_key;
@@ -29,6 +30,7 @@ mod table;
 mod teams;
 mod webhooks;
 
+pub use answers::SavedAnswer;
 pub use api_keys::ApiKeyRow;
 pub use archive::{Archive, ArchiveKey, Object, StoredMetadata};
 pub use automations::{Listener, SavedAutomation};

@@ -35,11 +35,17 @@ pub enum Owed {
     Seal,
     /// Notifications to those who subscribed.
     Notify,
+    /// Telling it where the run was asked for.
+    Answer,
 }
 
 impl Owed {
-    /// What every end owes.
-    pub const ALL: [Self; 3] = [Self::Publish, Self::Seal, Self::Notify];
+    /// What the end of a run owes.
+    pub fn of(run: &Run) -> Vec<Self> {
+        let mut owed = vec![Self::Publish, Self::Seal, Self::Notify];
+        owed.extend(run.answered.then_some(Self::Answer));
+        owed
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,7 +79,7 @@ impl Store {
             writes.push(create(&self.table, to_item(&child, &Key::Child(parent, run.run_id))?));
         }
         if run.state.is_terminal() {
-            writes.push(self.ended_row(run, &Owed::ALL)?);
+            writes.push(self.ended_row(run, &Owed::of(run))?);
         }
         self.write("accept a run", writes).await
     }

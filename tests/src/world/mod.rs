@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{AcceptedRun, Idempotency, NewRun, accept};
 use ozma_app::ports::QueueMessage;
-use ozma_app::{App, Settings, complete, deliver, dispatch, executions, notify};
+use ozma_app::{App, Settings, answers, complete, deliver, dispatch, executions, notify};
 use ozma_domain::artifact::{SavedFile, SavedKind, SavedSet};
 use ozma_domain::audit::manifest::public_key;
 use ozma_domain::harness::HarnessKind;
@@ -143,6 +143,7 @@ impl World {
                 QueueMessage::Changed { run, execution, topic, at, .. } => {
                     drop(notify::changed(&self.app, run, execution, topic, at).await);
                 }
+                QueueMessage::Answer { run, .. } => drop(answers::tell(&self.app, run).await),
                 QueueMessage::Notify { team, subscription, notification } => {
                     drop(deliver::deliver(&self.app, &team, &subscription, &notification).await);
                 }

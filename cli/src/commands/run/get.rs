@@ -1,6 +1,6 @@
 //! `oz run get`.
 
-use ozma_api::wire::RunItem;
+use ozma_api::wire::{RunAnswer, RunItem};
 use ozma_domain::id::RunId;
 use ozma_domain::text::{one_line, printable};
 
@@ -52,6 +52,8 @@ fn lines(run: &RunItem) -> Vec<(&'static str, String)> {
         ("Isolation", run.isolation.map(|isolation| isolation.as_str().to_owned()).unwrap_or_default()),
         ("Attempt", run.attempt.map(|attempt| attempt.to_string()).unwrap_or_default()),
         ("Creator", run.creator.as_ref().and_then(|creator| creator.display_name.clone()).unwrap_or_default()),
+        ("Asked for at", run.trigger_url.as_deref().map(one_line).unwrap_or_default()),
+        ("Answer", run.answer.as_ref().map(answered).unwrap_or_default()),
         ("Metadata", metadata.collect::<Vec<_>>().join("\n")),
         ("Task", prompt.join("\n")),
     ];
@@ -59,4 +61,13 @@ fn lines(run: &RunItem) -> Vec<(&'static str, String)> {
     let at = lines.len() - 1;
     lines.splice(at..at, scheduling::lines(run.scheduling.as_ref(), run.limits.as_ref()));
     lines
+}
+
+/// Whether people are told how it stands, and why not.
+fn answered(answer: &RunAnswer) -> String {
+    match (&answer.trouble, answer.retry_at) {
+        (None, _) => "told".to_owned(),
+        (Some(trouble), None) => format!("not told: {}", one_line(trouble)),
+        (Some(trouble), Some(at)) => format!("not told, tried again at {at}: {}", one_line(trouble)),
+    }
 }

@@ -1,6 +1,7 @@
 //! A run as the API tells it.
 
 use jiff::{SignedDuration, Timestamp};
+use ozma_domain::answer::Answer;
 use ozma_domain::id::TeamId;
 use ozma_domain::plan::Size;
 use ozma_domain::run::{Prompt, RunRequest};
@@ -9,8 +10,8 @@ use ozma_store::RunPair;
 use serde_json::Value;
 
 use crate::wire::{
-    ExecutionLocation, Limits, QueuePlace, Repository, RequestUsage, RunItem, ScheduleSnapshot, Scheduling, Scope,
-    StatusMessage, UserProfile,
+    ExecutionLocation, Limits, QueuePlace, Repository, RequestUsage, RunAnswer, RunItem, ScheduleSnapshot, Scheduling,
+    Scope, StatusMessage, UserProfile,
 };
 
 /// What the run costs by.
@@ -60,7 +61,7 @@ pub(crate) fn run_item(
         session_id: None,
         session_link: None,
         conversation_id: None,
-        trigger_url: None,
+        trigger_url: request.event.as_ref().and_then(|event| event.url.clone()),
         parent_run_id: request.parent_run_id,
         creator: Some(creator.clone()),
         executor: Some(creator),
@@ -78,9 +79,16 @@ pub(crate) fn run_item(
         isolation: run.execution.as_ref().and_then(|execution| execution.isolation),
         attempt: (run.attempts > 0).then_some(run.attempts),
         repositories: (!repositories.is_empty()).then_some(repositories),
+        answer: None,
         scheduling: Some((&request.scheduling).into()).filter(|scheduling| *scheduling != Scheduling::default()),
         limits: Some(request.limits.into()).filter(|limits| *limits != Limits::default()),
     }
+}
+
+pub(crate) fn answer(answer: Answer) -> RunAnswer {
+    let Answer { told, trouble, .. } = answer;
+    let (trouble, retry_at) = trouble.map_or((None, None), |trouble| (Some(trouble.reason), trouble.next_at));
+    RunAnswer { told: told.is_some(), trouble, retry_at }
 }
 
 /// Of an API key, which is who asks for things here.

@@ -21,7 +21,7 @@ use ozma_store::RunPair;
 use serde_json::{Value, json};
 
 use super::new_run::{check_mode, new_run};
-use super::run_item::{Pricing, run_item};
+use super::run_item::{Pricing, answer, run_item};
 use super::run_query::listing;
 use crate::auth::Caller;
 use crate::body::Body;
@@ -176,6 +176,9 @@ pub(crate) async fn get(
     let pricing = pricing(&app, &caller.team).await?;
     let saved = artifacts::latest(&app, &pair.run).await?;
     let mut item = run_item(&pair, app.clock.now(), pricing, prompt, queue);
+    if pair.run.answered {
+        item.answer = app.store.answer(pair.run.run_id).await?.map(|saved| answer(saved.answer));
+    }
     item.artifacts = saved.as_ref().map(super::artifacts::of_run).or(item.artifacts);
     Ok(Json(item))
 }

@@ -161,6 +161,7 @@ fn config(wire: WebhookConfig) -> Result<domain::WebhookConfig, ApiError> {
             .transpose()?,
         deliveries_per_minute: wire.deliveries_per_minute,
         own: wire.own.unwrap_or_default(),
+        connection: wire.connection,
     })
 }
 
@@ -189,6 +190,7 @@ fn answer(webhook: domain::Webhook, BaseUrl(base): &BaseUrl) -> Webhook {
         delivery_header: config.delivery_header.as_ref().map(|header| header.as_str().to_owned()),
         deliveries_per_minute: config.deliveries_per_minute(),
         own: Some(config.own).filter(|own| *own != Own::default()),
+        connection: config.connection,
         name: config.name,
         has_secret: secrets.is_complete(),
         secret: None,

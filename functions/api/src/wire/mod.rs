@@ -39,8 +39,8 @@ pub use problem::Problem;
 pub use profile::{Scope, UserProfile};
 pub use repository::Repository;
 pub use run::{
-    AgentSkill, Artifact, ExecutionLocation, PageInfo, QueuePlace, RequestUsage, RunItem, RunList, ScheduleSnapshot,
-    StatusMessage,
+    AgentSkill, Artifact, ExecutionLocation, PageInfo, QueuePlace, RequestUsage, RunAnswer, RunItem, RunList,
+    ScheduleSnapshot, StatusMessage,
 };
 pub use schedule::{Missed, ScheduleHistory, ScheduleItem, ScheduleList, ScheduleOccurrence, ScheduleRequest};
 pub use scheduling::{Budget, Concurrency, Limits, Scheduling};

@@ -95,12 +95,28 @@ pub struct RunItem {
     /// Those asked for with the run, and those of its environment.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub repositories: Option<Vec<Repository>>,
+    /// Whether people are told how it stands where it was asked for (this API's own, and of one run alone).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer: Option<RunAnswer>,
     /// When it may start (this API's own).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub scheduling: Option<Scheduling>,
     /// What it may take (this API's own).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub limits: Option<Limits>,
+}
+
+/// What became of telling people how a run stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RunAnswer {
+    /// Something was told.
+    pub told: bool,
+    /// Why the last step could not be.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trouble: Option<String>,
+    /// When it is tried again. Absent: not this step any more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retry_at: Option<Timestamp>,
 }
 
 /// The last word on a run's state.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use ozma_domain::id::{AutomationId, DeliveryId, RunId, WebhookId};
 use ozma_domain::provider::Own;
+use ozma_domain::webhook::Connection;
 use ozma_domain::webhook_auth::WebhookAuth;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,6 +29,10 @@ pub struct Webhook {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<Object>)]
     pub own: Option<Own>,
+    /// How what became of events is answered there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Object>)]
+    pub connection: Option<Connection>,
     /// Where its sender sends to. With the mode `url_token` it has the token in it, and only where the secret is told.
     pub url: String,
     /// False: its service makes the secret, and has to be asked for it first. Until then nothing is taken.
@@ -71,6 +76,11 @@ pub struct WebhookConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub own: Option<Own>,
+    /// How people are told there what became of events: with `secret`, which names a secret of the team, of GitHub the `app_id`,
+    /// of Jira the `account`, and the `url` of an instance of one's own: `{"secret": "GITHUB_APP_KEY", "app_id": 7}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub connection: Option<Connection>,
     /// The secret that its service has made, for `POST` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,

@@ -119,7 +119,7 @@ async fn to_webhook<'a, H: Fn(&str) -> Header<'a>>(
         listeners: Listeners::All,
         replay_of: None,
         provider,
-        own: config.own,
+        own: config.own(),
         event: believed.event,
         sender_id,
         marks,

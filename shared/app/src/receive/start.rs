@@ -129,6 +129,7 @@ fn request(
         event: delivery.event.clone(),
         url: delivery.url.clone(),
         place: occurrence.and_then(|occurrence| occurrence.place.clone()),
+        commit: occurrence.and_then(|occurrence| occurrence.subject.head_sha.clone()),
         without_secrets: !owed.secrets,
     };
     let cap = keys.map(|keys| ObjectCap { object: keys.object.clone(), most: config.trigger.runs_per_object() });

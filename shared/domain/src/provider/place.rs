@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Provider;
 use crate::id::RunId;
 
 /// What a provider needs to find the conversation again that an event belongs to.
@@ -56,6 +57,19 @@ pub enum Control {
     },
     /// Tell what can be said.
     Help,
+}
+
+impl Place {
+    /// Whose it is.
+    pub fn provider(&self) -> Provider {
+        match self {
+            Self::GithubItem { .. } | Self::GithubCommit { .. } => Provider::Github,
+            Self::SlackThread { .. } | Self::SlackChannel { .. } => Provider::Slack,
+            Self::LinearSession { .. } | Self::LinearIssue { .. } => Provider::Linear,
+            Self::JiraIssue { .. } => Provider::Jira,
+            Self::GitlabItem { .. } => Provider::Gitlab,
+        }
+    }
 }
 
 impl Control {

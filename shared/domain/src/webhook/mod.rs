@@ -1,12 +1,14 @@
 //! Webhooks: addresses at which services of the outside tell what happened. What an event starts is said by automations,
 //! any number of which may listen.
 
+mod connection;
 mod payload;
 mod secrets;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use connection::Connection;
 pub use payload::{InvalidPayload, Payload};
 pub use secrets::{Owner, Secrets};
 
@@ -48,6 +50,9 @@ pub struct WebhookConfig {
     /// What counts as our own doing there.
     #[serde(skip_serializing_if = "is_default", default)]
     pub own: Own,
+    /// How what became of events is answered there. None: nobody is told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connection: Option<Connection>,
 }
 
 impl WebhookConfig {
@@ -76,7 +81,14 @@ impl WebhookConfig {
         if mention.as_ref().is_some_and(|name| !text::is_name(name) || name.contains(char::is_whitespace)) {
             return Err(InvalidField::new("own.mention", "a name such as @oz"));
         }
-        Ok(())
+        self.connection.as_ref().map_or(Ok(()), |connection| connection.check(self.provider()))
+    }
+
+    /// What counts as our own doing there: what the app does that answers is.
+    pub fn own(&self) -> Own {
+        let mut own = self.own.clone();
+        own.app_ids.extend(self.connection.as_ref().and_then(|connection| connection.app_id));
+        own
     }
 
     /// Whose payloads come.
@@ -120,6 +132,7 @@ mod tests {
             delivery_header: None,
             deliveries_per_minute: None,
             own: Own::default(),
+            connection: None,
         }
     }
 
@@ -143,6 +156,13 @@ mod tests {
         check(|c| c.own.logins = vec!["ozma[bot]".to_owned()], "ok");
         check(|c| c.own.logins = vec![String::new()], "own.logins");
         check(|c| c.own.logins = vec!["a".to_owned(); 21], "own.logins");
+    }
+
+    #[test]
+    fn the_app_that_answers_is_our_own() {
+        let connection: Connection = serde_json::from_str(r#"{"secret": "KEY", "app_id": 7}"#).unwrap();
+        let config = WebhookConfig { connection: Some(connection), ..github() };
+        assert_eq!((config.own().app_ids, github().own().app_ids), (vec![7], vec![]));
     }
 
     #[test]

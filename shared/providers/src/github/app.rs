@@ -61,13 +61,10 @@ impl Permissions {
         Self { metadata: Access::Read, checks: None, contents: None, issues: None, pull_requests: None };
     /// To know whose code a pull request is.
     pub const JUDGE: Self = Self { pull_requests: Some(Access::Read), ..Self::LOOK };
-    /// To comment on issues and pull requests, to react to comments, and to keep check runs.
-    pub const ANSWER: Self = Self {
-        checks: Some(Access::Write),
-        issues: Some(Access::Write),
-        pull_requests: Some(Access::Write),
-        ..Self::LOOK
-    };
+    /// To comment on issues and pull requests, and to react to comments.
+    pub const COMMENT: Self = Self { issues: Some(Access::Write), pull_requests: Some(Access::Write), ..Self::LOOK };
+    /// To keep check runs.
+    pub const CHECK: Self = Self { checks: Some(Access::Write), ..Self::LOOK };
 }
 
 #[derive(Serialize)]

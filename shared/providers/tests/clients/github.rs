@@ -99,12 +99,12 @@ fn a_private_key_is_read_in_both_forms() {
 async fn a_token_is_for_the_named_repositories_and_no_more_than_it_needs() {
     let github = github().await;
     let others = ["acme/docs".parse().unwrap()];
-    let token = app(&github).installation_token(42, &repository(), &others, Permissions::ANSWER, now()).await.unwrap();
+    let token = app(&github).installation_token(42, &repository(), &others, Permissions::COMMENT, now()).await.unwrap();
     assert!(token.token.expose_secret().starts_with("ghs_"), "the published example's");
     assert_eq!(token.expires_at.to_string(), "2016-07-11T22:14:10Z");
     let request = github.only();
     assert_eq!(request.line(), "POST /app/installations/42/access_tokens");
-    let permissions = json!({"metadata": "read", "checks": "write", "issues": "write", "pull_requests": "write"});
+    let permissions = json!({"metadata": "read", "issues": "write", "pull_requests": "write"});
     assert_eq!(request.body, json!({"repositories": ["web", "docs"], "permissions": permissions}));
 }
 
@@ -113,6 +113,7 @@ async fn what_a_token_may_is_never_left_to_github() {
     for (permissions, expected) in [
         (Permissions::LOOK, json!({"metadata": "read"})),
         (Permissions::JUDGE, json!({"metadata": "read", "pull_requests": "read"})),
+        (Permissions::CHECK, json!({"metadata": "read", "checks": "write"})),
     ] {
         let github = github().await;
         app(&github).installation_token(42, &repository(), &[], permissions, now()).await.unwrap();

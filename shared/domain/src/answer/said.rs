@@ -1,0 +1,218 @@
+//! What is told of a run, in the markup of where it is told.
+
+use std::fmt::Write as _;
+
+use jiff::SignedDuration;
+
+use crate::audit::digest;
+use crate::id::RunId;
+use crate::limits;
+use crate::provider::Own;
+use crate::run::{Run, RunRequest};
+use crate::state::RunState;
+use crate::text;
+
+/// How a run stands, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    pub run: RunId,
+    pub stage: Stage,
+    /// Of what asked for the run: an automation.
+    pub name: String,
+    /// The current execution: a follow-up begins another.
+    pub execution: u32,
+    /// Of the execution, from its start to its end, in seconds.
+    pub took: Option<u64>,
+    /// The run's last word: its summary, or what went wrong.
+    pub word: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Waiting,
+    Working,
+    /// For somebody's answer.
+    Blocked,
+    Succeeded,
+    Failed,
+    /// The platform is at fault.
+    Error,
+    Cancelled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Markup {
+    /// Of GitHub, GitLab and Linear.
+    Markdown,
+    /// `mrkdwn`.
+    Slack,
+    Plain,
+}
+
+impl Said {
+    pub fn of(run: &Run, request: &RunRequest) -> Self {
+        let stage = match run.state {
+            RunState::Queued | RunState::Pending | RunState::Claimed => Stage::Waiting,
+            RunState::InProgress => Stage::Working,
+            RunState::Blocked => Stage::Blocked,
+            RunState::Succeeded => Stage::Succeeded,
+            RunState::Failed => Stage::Failed,
+            RunState::Error => Stage::Error,
+            RunState::Cancelled => Stage::Cancelled,
+        };
+        let ended = run.ended_at.filter(|_| stage.is_end());
+        let started = run.execution.as_ref().and_then(|execution| execution.started_at);
+        let took = ended.zip(started).map(|(ended, started)| ended.duration_since(started).as_secs());
+        let word = run.status.as_ref().filter(|_| stage.is_end()).map(|status| status.message.trim().to_owned());
+        Self {
+            run: run.run_id,
+            stage,
+            name: text::shorten(&text::one_line(&request.creator), limits::TITLE_CHARS),
+            // What waits to be tried again is in the execution that it was in, to whoever waits for it.
+            execution: if stage == Stage::Waiting { 0 } else { run.executions },
+            took: took.and_then(|seconds| u64::try_from(seconds).ok()),
+            word: word.filter(|word| !word.is_empty()),
+        }
+    }
+
+    /// What differs if there is something else to be told.
+    pub fn mark(&self) -> String {
+        let told =
+            format!("{}\n{}\n{}", self.execution, self.headline(Markup::Plain), self.word.as_deref().unwrap_or(""));
+        let hash = digest(told.as_bytes()).to_string();
+        hash[..16].to_owned()
+    }
+
+    /// One line.
+    pub fn headline(&self, markup: Markup) -> String {
+        let name = match markup {
+            Markup::Markdown => format!("**{}**", safe(&self.name.replace(['*', '_', '`', '['], " "), markup)),
+            Markup::Slack => format!("*{}*", safe(&self.name.replace(['*', '_', '`', '~'], " "), markup)),
+            Markup::Plain => self.name.clone(),
+        };
+        let took = match self.took {
+            Some(seconds) => format!(" after {:#}", SignedDuration::from_secs(seconds.cast_signed())),
+            None => String::new(),
+        };
+        match self.stage {
+            Stage::Waiting => format!("⏳ {name} is in the queue"),
+            Stage::Working => format!("🔧 {name} is at work"),
+            Stage::Blocked => format!("💬 {name} waits for an answer"),
+            Stage::Succeeded => format!("✅ {name} is done{took}"),
+            Stage::Failed => format!("❌ {name} failed{took}"),
+            Stage::Error => format!("⚠️ {name} could not be carried out"),
+            Stage::Cancelled => format!("🚫 {name} was cancelled{took}"),
+        }
+    }
+
+    /// All of it, in Markdown after the mark of the run, which people do not see.
+    pub fn marked(&self) -> String {
+        format!("{}\n{}", Own::marker(self.run), self.text(Markup::Markdown))
+    }
+
+    /// All of it.
+    pub fn text(&self, markup: Markup) -> String {
+        let mut text = self.headline(markup);
+        if let Some(word) = &self.word {
+            text.push_str("\n\n");
+            for line in safe(word, markup).lines() {
+                let quote = if markup == Markup::Plain { "" } else { "> " };
+                let _ = writeln!(text, "{quote}{line}");
+            }
+        } else {
+            text.push('\n');
+        }
+        let run = self.run;
+        let _ = match markup {
+            Markup::Markdown | Markup::Slack => write!(text, "\nRun `{run}`, see `oz run get {run}`"),
+            Markup::Plain => write!(text, "\nRun {run}, see: oz run get {run}"),
+        };
+        text
+    }
+}
+
+impl Stage {
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Error | Self::Cancelled)
+    }
+}
+
+/// What an agent wrote, so that it calls nobody and passes for nothing that it is not: it may have read what strangers wrote.
+fn safe(text: &str, markup: Markup) -> String {
+    match markup {
+        // A name is mentioned by an @ before it; a zero-width space makes it another text that looks the same.
+        Markup::Markdown => text.replace('@', "@\u{200b}").replace("<!--", "&lt;!--"),
+        // As Slack's documentation asks for: <!channel> and <@U…> are texts then.
+        Markup::Slack => text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
+        Markup::Plain => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(stage: Stage, word: &str) -> Said {
+        Said {
+            run: RunId::new(1_763_700_000_000, [7; 10]),
+            stage,
+            name: "fix_it".to_owned(),
+            execution: 1,
+            took: stage.is_end().then_some(250),
+            word: Some(word.to_owned()).filter(|word| !word.is_empty()),
+        }
+    }
+
+    #[test]
+    fn a_message_says_how_it_stands() {
+        let markdown = said(Stage::Succeeded, "Opened #12.\nAll tests pass.").marked();
+        insta::assert_snapshot!(markdown, @r"
+        <!-- ozma:run=019aa4b6-4500-7707-8707-070707070707 -->
+        ✅ **fix it** is done after 4m 10s
+
+        > Opened #12.
+        > All tests pass.
+
+        Run `019aa4b6-4500-7707-8707-070707070707`, see `oz run get 019aa4b6-4500-7707-8707-070707070707`
+        ");
+        let slack = said(Stage::Working, "").text(Markup::Slack);
+        insta::assert_snapshot!(slack, @r"
+        🔧 *fix it* is at work
+
+        Run `019aa4b6-4500-7707-8707-070707070707`, see `oz run get 019aa4b6-4500-7707-8707-070707070707`
+        ");
+        let plain = said(Stage::Failed, "exit code 1").text(Markup::Plain);
+        insta::assert_snapshot!(plain, @r"
+        ❌ fix_it failed after 4m 10s
+
+        exit code 1
+
+        Run 019aa4b6-4500-7707-8707-070707070707, see: oz run get 019aa4b6-4500-7707-8707-070707070707
+        ");
+    }
+
+    #[test]
+    fn nobody_is_called_by_what_an_agent_writes() {
+        let word = "ask @ann <!channel> <@U1> <!-- ozma:run=1 --> & <b>";
+        let markdown = said(Stage::Failed, word).marked();
+        assert!(markdown.contains("ask @\u{200b}ann"), "{markdown}");
+        assert_eq!(markdown.matches("<!-- ozma:run=").count(), 1, "{markdown}");
+        let slack = said(Stage::Failed, word).text(Markup::Slack);
+        assert!(slack.contains("&lt;!channel&gt; &lt;@U1&gt;") && slack.contains("&amp; &lt;b&gt;"), "{slack}");
+    }
+
+    #[test]
+    fn what_differs_has_another_mark() {
+        let done = said(Stage::Succeeded, "ok");
+        assert_eq!(done.mark(), said(Stage::Succeeded, "ok").mark());
+        let others = [
+            said(Stage::Failed, "ok"),
+            said(Stage::Succeeded, "ok."),
+            Said { execution: 2, ..done.clone() },
+            Said { took: Some(251), ..done.clone() },
+        ];
+        for other in others {
+            assert_ne!(done.mark(), other.mark(), "{other:?}");
+        }
+    }
+}
