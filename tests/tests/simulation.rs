@@ -70,7 +70,7 @@ mutants! {
     ends_keep_their_slots: EndsKeepTheirSlots 1,
     runs_are_not_conditional: RunsAreNotConditional 5,
     nothing_is_owed: NothingIsOwed 1,
-    launches_are_not_idempotent: LaunchesAreNotIdempotent 1,
+    launches_are_not_idempotent: LaunchesAreNotIdempotent 20,
     segments_are_swallowed: SegmentsAreSwallowed 1,
     ticks_are_not_sent: TicksAreNotSent 1,
     keys_are_forgotten: KeysAreForgotten 1,
