@@ -139,7 +139,7 @@ fn text(written: &Written) -> String {
     let text = match written.kind {
         "check" => body["output"]["title"].as_str(),
         "activity" => body["content"]["body"].as_str(),
-        "message" => body["text"].as_str(),
+        "message" | "ephemeral" => body["text"].as_str(),
         _ => body["body"].as_str().or_else(|| body["body"]["content"][0]["content"][0]["text"].as_str()),
     };
     let text = text.unwrap_or_else(|| panic!("{body:#}"));
@@ -366,6 +366,33 @@ async fn who_deletes_our_comment_hears_no_more_and_a_follow_up_goes_on_in_place(
     outside.world.launcher.end(ExecutionId::new(run, 1));
     outside.lives(run).await;
     assert_eq!((outside.texts().len(), outside.owes(run).await), (0, vec![]));
+}
+
+#[tokio::test]
+async fn somebody_is_told_something_else_where_they_asked() {
+    let check = async |place: Place, person: Option<&str>, expected: &str| {
+        let outside = Outside::of(place.provider()).await;
+        let World { app, team, .. } = &outside.world;
+        let delivery = DeliveryId::new(1, [2; 10]);
+        answers::say(app, team, &outside.webhook, &place, person, "not you", delivery).await.unwrap();
+        assert_eq!(outside.texts(), [format!("{expected}: not you")], "{place:?}");
+        // What may be said later is an error, and what never can be is none.
+        let requests = outside.services.requests().len();
+        outside.services.spoil(1, Spoiled::Status(503));
+        answers::say(app, team, &outside.webhook, &place, person, "not you", delivery).await.unwrap_err();
+        assert_eq!(outside.services.requests().len(), requests + 1, "{place:?}");
+        outside.services.spoil(1, Spoiled::Status(403));
+        answers::say(app, team, &outside.webhook, &place, person, "not you", delivery).await.unwrap();
+    };
+    check(Place::GithubItem { repository: "acme/web".to_owned(), number: 12 }, None, "comment").await;
+    check(Place::GitlabItem { project: 5, kind: GitlabKind::Issue, iid: 3, discussion: None }, None, "note").await;
+    check(Place::JiraIssue { issue: "WEB-12".to_owned() }, None, "comment").await;
+    check(Place::LinearSession { session: "s-1".to_owned() }, None, "activity").await;
+    check(Place::LinearIssue { issue: "i-1".to_owned() }, None, "comment").await;
+    let thread = || Place::SlackThread { team: "T1".to_owned(), channel: "C1".to_owned(), thread: "17.4".to_owned() };
+    check(thread(), Some("U1"), "ephemeral").await;
+    check(thread(), None, "message").await;
+    check(Place::SlackChannel { team: "T1".to_owned(), channel: "C1".to_owned() }, Some("U1"), "ephemeral").await;
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// Something that was written.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Written {
-    /// What it is: `comment`, `check`, `note`, `message`, `activity`.
+    /// What it is: `comment`, `check`, `note`, `message`, `ephemeral`, `activity`.
     pub(crate) kind: &'static str,
     pub(crate) id: String,
     /// The path or the channel that it is at.
@@ -193,6 +193,11 @@ impl Inner {
             ("POST", ["chat.postMessage"]) => {
                 let at = format!("{}/{}", body["channel"].as_str().expect("a channel"), body["thread_ts"]);
                 ok(json!({"ok": true, "ts": self.write("message", None, &at, body)}))
+            }
+            ("POST", ["chat.postEphemeral"]) => {
+                let at = format!("{}/{}", body["channel"].as_str().expect("a channel"), body["user"]);
+                self.write("ephemeral", None, &at, body);
+                ok(json!({"ok": true}))
             }
             ("POST", ["chat.update"]) => {
                 let done = self.edit(body["ts"].as_str().expect("a message"), body);

@@ -1,6 +1,6 @@
 //! GitHub: a comment on the issue or pull request, and a check run beside the commit.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use ozma_domain::answer::{Answer, Markup, Posted, Said, Stage};
 use ozma_domain::provider::{Own, Place};
 use ozma_providers::github::{App, CheckRun, Conclusion, Installation, Permissions, Repository, Status};
@@ -19,9 +19,7 @@ pub(super) async fn tell(link: &Link, telling: &Telling<'_>, answer: &mut Answer
         _ => return Err(Failure::never("this is no place at GitHub")),
     };
     let repository: Repository = repository.parse().map_err(|err| Failure::never(format!("{err}")))?;
-    let app_id = link.connection.app_id.ok_or_else(|| Failure::never("the webhook's connection has no app_id"))?;
-    let app = App::new(link.http.clone(), link.api.clone(), app_id, &link.secret);
-    let app = app.map_err(|err| Failure::never(format!("{}: {err}", link.connection.secret)))?;
+    let app = app(link)?;
     let installation = app.installation_of(&repository, telling.now).await?;
     let speaking = async |permissions| {
         let token = app.installation_token(installation, &repository, &[], permissions, telling.now).await?;
@@ -34,7 +32,7 @@ pub(super) async fn tell(link: &Link, telling: &Telling<'_>, answer: &mut Answer
     if let Some(commit) = commit {
         let checked = async {
             let api = speaking(Permissions::CHECK).await?;
-            check(&api, &repository, commit, app_id, telling.said, &mut answer.check).await
+            check(&api, &repository, commit, app.app_id(), telling.said, &mut answer.check).await
         };
         match checked.await {
             // Not every App may keep checks, and the comment says the same.
@@ -45,6 +43,22 @@ pub(super) async fn tell(link: &Link, telling: &Telling<'_>, answer: &mut Answer
         }
     }
     Ok(())
+}
+
+/// Says something on an issue or pull request.
+pub(super) async fn say(link: &Link, repository: &str, item: u64, text: &str, now: Timestamp) -> Result<(), Failure> {
+    let repository: Repository = repository.parse().map_err(|err| Failure::never(format!("{err}")))?;
+    let app = app(link)?;
+    let installation = app.installation_of(&repository, now).await?;
+    let token = app.installation_token(installation, &repository, &[], Permissions::COMMENT, now).await?;
+    app.installation(token.token).create_comment(&repository, item, text).await?;
+    Ok(())
+}
+
+fn app(link: &Link) -> Result<App, Failure> {
+    let app_id = link.connection.app_id.ok_or_else(|| Failure::never("the webhook's connection has no app_id"))?;
+    let app = App::new(link.http.clone(), link.api.clone(), app_id, &link.secret);
+    app.map_err(|err| Failure::never(format!("{}: {err}", link.connection.secret)))
 }
 
 async fn comment(

@@ -45,12 +45,12 @@ pub(super) async fn tell_issue(
     post(posted, find, make, async |_| api.comment_update(id, &body).await).await
 }
 
-fn linear(link: &Link) -> Linear {
+pub(super) fn linear(link: &Link) -> Linear {
     Linear::new(link.http.clone(), link.api.clone(), link.secret.clone())
 }
 
 /// Of version 4, as Linear asks for.
-fn id_of(text: &str) -> Uuid {
+pub(super) fn id_of(text: &str) -> Uuid {
     let hash = digest(text.as_bytes());
     let mut bits = [0; 16];
     bits.copy_from_slice(&hash.bytes()[..16]);

@@ -1,10 +1,9 @@
 //! A connection, made: with the secret that it names, to an address that may be reached.
 
 use ozma_domain::answer::Again;
-use ozma_domain::id::WebhookId;
+use ozma_domain::id::{TeamId, WebhookId};
 use ozma_domain::provider::{Own, Place, Provider};
 use ozma_domain::receiver::ReceiverUrl;
-use ozma_domain::run::Run;
 use ozma_domain::text::chain;
 use ozma_domain::webhook::Connection;
 use ozma_providers::{BaseUrl, Gitlab, Http, Linear, Slack};
@@ -24,12 +23,17 @@ pub(super) struct Link {
 }
 
 /// None: the webhook has no connection.
-pub(super) async fn link(app: &App, run: &Run, webhook: &WebhookId, place: &Place) -> Result<Option<Link>, Failure> {
+pub(super) async fn link(
+    app: &App,
+    team: &TeamId,
+    webhook: &WebhookId,
+    place: &Place,
+) -> Result<Option<Link>, Failure> {
     let found = match app.store.webhook(webhook).await {
         Ok(found) => found,
         Err(err) => return Err(Failure { reason: chain(&err).to_string(), again: Again::Soon }),
     };
-    let config = found.filter(|saved| saved.webhook.team == run.team).ok_or_else(|| deleted(webhook))?.webhook.config;
+    let config = found.filter(|saved| saved.webhook.team == *team).ok_or_else(|| deleted(webhook))?.webhook.config;
     let own = config.own();
     let Some(connection) = config.connection else { return Ok(None) };
     let provider = place.provider();
@@ -45,7 +49,7 @@ pub(super) async fn link(app: &App, run: &Run, webhook: &WebhookId, place: &Plac
         (None, Some(url)) => url.parse().map_err(|err| Failure::never(format!("{url}: {err}")))?,
         (None, None) => return Err(Failure::never("the webhook's connection has no address of the site")),
     };
-    let secret = match app.vault.get(&run.team, &connection.secret).await {
+    let secret = match app.vault.get(team, &connection.secret).await {
         Ok(Some(secret)) => secret,
         Ok(None) => {
             let name = &connection.secret;

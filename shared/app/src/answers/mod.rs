@@ -15,6 +15,7 @@ mod gitlab;
 mod jira;
 mod linear;
 mod link;
+mod say;
 mod slack;
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ use ozma_store::{Owed, SavedAnswer, StoreError, Written};
 use tokio::time::timeout;
 
 use self::link::{Link, link};
+pub use self::say::{SayError, say};
 use crate::App;
 use crate::app::after;
 use crate::ports::QueueMessage;
@@ -87,7 +89,7 @@ pub async fn tell(app: &App, run_id: RunId) -> Result<(), AnswerError> {
             },
             Due::Attempt(begun) => SavedAnswer { answer: *begun, ..saved.clone() },
         };
-        let link = match link(app, &run, webhook, place).await {
+        let link = match link(app, &run.team, webhook, place).await {
             Ok(Some(link)) => Ok(link),
             // Nobody is told.
             Ok(None) => return settle(app, &run).await,
@@ -137,6 +139,10 @@ async fn attempt(link: &Link, telling: &Telling<'_>, answer: &mut Answer) -> Res
             Place::SlackChannel { channel, .. } => slack::tell(link, channel, None, telling, &mut answer.message).await,
         }
     };
+    in_time(attempt).await
+}
+
+async fn in_time(attempt: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let within = Duration::from_secs(limits::ANSWER_ATTEMPT_SECONDS);
     let too_long = || Failure { reason: format!("no end within {} s", within.as_secs()), again: Again::Soon };
     timeout(within, attempt).await.unwrap_or_else(|_| Err(too_long()))
