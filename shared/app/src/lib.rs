@@ -2,6 +2,7 @@
 //! condition that the facts still hold, and announces it. Each may run twice, late, or half: the state after is the same.
 
 pub mod accept;
+pub mod apply;
 pub mod artifacts;
 pub mod audit;
 pub mod automations;

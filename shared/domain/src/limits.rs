@@ -421,3 +421,12 @@ pub const NOTIFICATION_OVERDUE_SECONDS: i64 = 30;
 
 /// Overdue notifications that one round of the sweep sees to; the next round takes the next.
 pub const NOTIFICATIONS_SWEPT: usize = 500;
+
+/// All definitions of one apply, as JSON. Stored they take at most twice as much, and a transaction holds 4 MB.
+pub const DEFINITIONS_BYTES: usize = 2 * 1024 * 1024;
+
+/// Definitions of one apply.
+pub const DEFINITIONS: usize = 1_000;
+
+/// Rows that DynamoDB writes together or not at all.
+pub const TRANSACTION_ROWS: usize = 100;
