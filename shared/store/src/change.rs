@@ -1,11 +1,10 @@
 //! Changes to several resources of a team, written together or not at all.
 
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use jiff::Timestamp;
 use ozma_domain::definition::SetName;
 use ozma_domain::id::TeamId;
 use serde::{Deserialize, Serialize};
-
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 
 use crate::automations::SavedAutomation;
 use crate::environments::SavedEnvironment;
@@ -52,14 +51,14 @@ pub struct AppliedRow {
 pub struct Batch(Vec<TransactWriteItem>);
 
 impl<Row> Alter<Row> {
-    pub fn old(&self) -> Option<&Row> {
+    pub fn before(&self) -> Option<&Row> {
         match self {
             Self::Create(_) => None,
             Self::Update { old, .. } | Self::Delete(old) | Self::Keep(old) => Some(old),
         }
     }
 
-    pub fn new(&self) -> Option<&Row> {
+    pub fn after(&self) -> Option<&Row> {
         match self {
             Self::Create(new) | Self::Update { new, .. } | Self::Keep(new) => Some(new),
             Self::Delete(_) => None,

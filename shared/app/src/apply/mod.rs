@@ -50,13 +50,17 @@ pub struct Plan {
 pub enum ApplyError {
     #[error("definitions[{at}].{err}")]
     Invalid { at: usize, err: InvalidField },
-    #[error("definitions[{at}].name: definitions[{first}] is a {kind} of that name already")]
+    #[error("definitions[{at}].name: the same {kind} is at definitions[{first}] already")]
     Twice { at: usize, first: usize, kind: Kind },
     #[error("definitions[{at}].name: more than one {kind} has it; give each a name of its own")]
     Ambiguous { at: usize, kind: Kind },
-    #[error("definitions[{at}].name: the {kind} is of the set {set}, which alone may change it; apply it with `--set {set}`")]
+    #[error(
+        "definitions[{at}].name: the {kind} is of the set {set}, which alone may change it; apply it with `--set {set}`"
+    )]
     OfAnotherSet { at: usize, kind: Kind, set: SetName },
-    #[error("the {kind} \"{name}\" is defined no more, and the {user_kind} \"{user}\" needs it; change or delete that first")]
+    #[error(
+        "the {kind} \"{name}\" is defined no more, and the {user_kind} \"{user}\" needs it; change or delete that first"
+    )]
     Needed { kind: Kind, name: String, user_kind: Kind, user: String },
     #[error("the team would have {count} {kind}s, at most {most}; delete some that are not needed any more")]
     TooMany { kind: Kind, count: usize, most: usize },
@@ -140,8 +144,8 @@ impl Plan {
     fn images(&self) -> impl Iterator<Item = (usize, Option<&str>, Option<&EnvironmentConfig>)> {
         self.changes.iter().enumerate().filter_map(|(at, change)| {
             let Change::Environment(alter) = change else { return None };
-            let before = alter.old().and_then(|row| row.environment.config.docker_image.as_deref());
-            Some((at, before, alter.new().map(|row| &row.environment.config)))
+            let before = alter.before().and_then(|row| row.environment.config.docker_image.as_deref());
+            Some((at, before, alter.after().map(|row| &row.environment.config)))
         })
     }
 }
@@ -151,9 +155,7 @@ async fn prepare(app: &App, team: &TeamId, plan: &Plan) -> Result<(), ApplyError
     for (at, before, after) in plan.images() {
         let Some(config) = after else { continue };
         environments::prepare(app, team, before, config).await.map_err(|err| match err {
-            EnvironmentError::Invalid(err) => {
-                ApplyError::Invalid { at, err: InvalidField::new(err.field, err.reason) }
-            }
+            EnvironmentError::Invalid(err) => ApplyError::Invalid { at, err: InvalidField::new(err.field, err.reason) },
             EnvironmentError::Port(err) => err.into(),
             EnvironmentError::Store(err) => err.into(),
             EnvironmentError::Unknown(_) | EnvironmentError::NameTaken(_) | EnvironmentError::Lost => ApplyError::Lost,

@@ -11,9 +11,7 @@ use ozma_domain::schedule::ScheduleConfig;
 use ozma_domain::subscription::SubscriptionConfig;
 use ozma_domain::template::InvalidField;
 use ozma_domain::webhook::WebhookConfig;
-use ozma_store::{
-    Alter, Change, SavedAutomation, SavedEnvironment, SavedSchedule, SavedSubscription, SavedWebhook,
-};
+use ozma_store::{Alter, Change, SavedAutomation, SavedEnvironment, SavedSchedule, SavedSubscription, SavedWebhook};
 
 use super::{ApplyError, Order, Present};
 use crate::App;
@@ -132,14 +130,12 @@ fn change(
                 let id = present.webhook_id(&config.name).expect("an id for each that is defined").clone();
                 Ok(SavedWebhook::new(webhooks::made(app, team, id, config, None)?))
             };
-            let changed =
-                |old: &SavedWebhook, config| Ok(old.with(webhooks::changed(app, &old.webhook, config)?));
+            let changed = |old: &SavedWebhook, config| Ok(old.with(webhooks::changed(app, &old.webhook, config)?));
             Change::Webhook(alter(webhooks, order, at, config, made, changed)?)
         }
         Definition::Automation(config) => {
             let made = |config| Ok(SavedAutomation::new(automations::made(app, team, config)));
-            let changed =
-                |old: &SavedAutomation, config| Ok(old.with(old.automation.updated(config, app.now())));
+            let changed = |old: &SavedAutomation, config| Ok(old.with(old.automation.updated(config, app.now())));
             Change::Automation(alter(automations, order, at, config, made, changed)?)
         }
         Definition::Schedule(config) => {
@@ -153,8 +149,7 @@ fn change(
         Definition::Subscription(config) => {
             subscriptions::check(app, &config).map_err(invalid)?;
             let made = |config| Ok(SavedSubscription::new(subscriptions::made(app, team, config)));
-            let changed =
-                |old: &SavedSubscription, config| Ok(old.with(old.subscription.changed(config, app.now())));
+            let changed = |old: &SavedSubscription, config| Ok(old.with(old.subscription.changed(config, app.now())));
             Change::Subscription(alter(subscriptions, order, at, config, made, changed)?)
         }
     })
@@ -204,12 +199,12 @@ fn check_needs(present: &Present, changes: &[Change]) -> Result<(), ApplyError> 
                 gone.push((Need::Webhook(&old.webhook.id), Kind::Webhook, old.name()));
             }
             Change::Automation(alter) => {
-                automations.extend(alter.old().map(|old| &old.automation.id));
-                left.extend(alter.new().map(|new| Definition::Automation(new.automation.config.clone())));
+                automations.extend(alter.before().map(|old| &old.automation.id));
+                left.extend(alter.after().map(|new| Definition::Automation(new.automation.config.clone())));
             }
             Change::Schedule(alter) => {
-                schedules.extend(alter.old().map(|old| &old.schedule.id));
-                left.extend(alter.new().map(|new| Definition::Schedule(new.schedule.config.clone())));
+                schedules.extend(alter.before().map(|old| &old.schedule.id));
+                left.extend(alter.after().map(|new| Definition::Schedule(new.schedule.config.clone())));
             }
             _ => {}
         }
@@ -238,8 +233,10 @@ fn check_number(kind: Kind, there: usize, changes: &[Change], most: usize) -> Re
     let (mut made, mut deleted) = (0, 0);
     for change in changes {
         let (is_made, is_deleted) = match change {
-            Change::Schedule(alter) if kind == Kind::Schedule => (alter.old().is_none(), alter.new().is_none()),
-            Change::Subscription(alter) if kind == Kind::Subscription => (alter.old().is_none(), alter.new().is_none()),
+            Change::Schedule(alter) if kind == Kind::Schedule => (alter.before().is_none(), alter.after().is_none()),
+            Change::Subscription(alter) if kind == Kind::Subscription => {
+                (alter.before().is_none(), alter.after().is_none())
+            }
             _ => continue,
         };
         made += usize::from(is_made);

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use ozma_domain::definition::Kind;
 use ozma_domain::id::{EnvironmentId, TeamId, WebhookId};
-use ozma_store::{
-    SavedAutomation, SavedEnvironment, SavedSchedule, SavedSubscription, SavedWebhook, StoreError,
-};
+use ozma_store::{SavedAutomation, SavedEnvironment, SavedSchedule, SavedSubscription, SavedWebhook, StoreError};
 
 use crate::App;
 
@@ -92,7 +90,9 @@ impl Present {
     pub fn is_paused(&self, kind: Kind, name: &str) -> bool {
         match kind {
             Kind::Environment => false,
-            Kind::Webhook => self.webhooks.iter().any(|row| row.webhook.config.name == name && row.webhook.config.paused),
+            Kind::Webhook => {
+                self.webhooks.iter().any(|row| row.webhook.config.name == name && row.webhook.config.paused)
+            }
             Kind::Automation => {
                 let paused = |row: &SavedAutomation| row.automation.config.name == name && row.automation.config.paused;
                 self.automations.iter().any(paused)

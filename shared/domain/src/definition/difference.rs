@@ -38,12 +38,11 @@ fn compare(field: &str, old: Option<&Value>, new: Option<&Value>, changes: &mut 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[track_caller]
-    fn check(old: Value, new: Value, expected: &str) {
+    fn check(old: &str, new: &str, expected: &str) {
+        let [old, new]: [Value; 2] = [old, new].map(|text| serde_json::from_str(text).unwrap());
         let told = |value: Option<Value>| value.map_or("-".to_owned(), |value| value.to_string());
         let changes = differences(&old, &new).into_iter();
         let lines: Vec<String> =
@@ -53,13 +52,13 @@ mod tests {
 
     #[test]
     fn every_field_that_differs_is_named_with_what_it_was() {
-        check(json!({"a": 1}), json!({"a": 1}), "");
-        check(json!({"a": 1, "b": "x"}), json!({"a": 2, "b": "x"}), "a: 1 > 2");
-        check(json!({"a": 1}), json!({"b": 1}), "a: 1 > -; b: - > 1");
-        check(json!({"run": {"prompt": "a", "x": {"y": 1}}}), json!({"run": {"prompt": "b", "x": {"y": 2}}}),
-            r#"run.prompt: "a" > "b"; run.x.y: 1 > 2"#);
-        check(json!({"l": [1, 2]}), json!({"l": [2, 1]}), "l: [1,2] > [2,1]");
-        check(json!({"a": {"b": 1}}), json!({"a": 1}), r#"a: {"b":1} > 1"#);
-        check(json!({}), json!({"a": {"b": 1}}), r#"a: - > {"b":1}"#);
+        check(r#"{"a": 1}"#, r#"{"a": 1}"#, "");
+        check(r#"{"a": 1, "b": "x"}"#, r#"{"a": 2, "b": "x"}"#, "a: 1 > 2");
+        check(r#"{"a": 1}"#, r#"{"b": 1}"#, "a: 1 > -; b: - > 1");
+        let [old, new] = [r#"{"run": {"prompt": "a", "x": {"y": 1}}}"#, r#"{"run": {"prompt": "b", "x": {"y": 2}}}"#];
+        check(old, new, r#"run.prompt: "a" > "b"; run.x.y: 1 > 2"#);
+        check(r#"{"l": [1, 2]}"#, r#"{"l": [2, 1]}"#, "l: [1,2] > [2,1]");
+        check(r#"{"a": {"b": 1}}"#, r#"{"a": 1}"#, r#"a: {"b":1} > 1"#);
+        check("{}", r#"{"a": {"b": 1}}"#, r#"a: - > {"b":1}"#);
     }
 }

@@ -63,8 +63,7 @@ pub struct SetName(String);
 pub struct InvalidSetName(String);
 
 impl Kind {
-    pub const ALL: [Self; 5] =
-        [Self::Environment, Self::Webhook, Self::Automation, Self::Schedule, Self::Subscription];
+    pub const ALL: [Self; 5] = [Self::Environment, Self::Webhook, Self::Automation, Self::Schedule, Self::Subscription];
 
     pub fn as_str(self) -> &'static str {
         match self {

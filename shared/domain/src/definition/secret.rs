@@ -26,9 +26,9 @@ pub fn secret_in(text: &str) -> Option<&'static str> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let words = text.split(|c: char| !is_word(c));
     let starts = words.filter_map(|word| {
-        let form = FORMS.iter().find(|(prefix, _, rest)| {
-            word.strip_prefix(prefix).is_some_and(|after| after.chars().count() >= *rest)
-        });
+        let form = FORMS
+            .iter()
+            .find(|(prefix, _, rest)| word.strip_prefix(prefix).is_some_and(|after| after.chars().count() >= *rest));
         form.map(|(_, whose, _)| *whose)
     });
     starts.into_iter().next()
