@@ -186,6 +186,7 @@ async fn a_change_tells_each_field_and_leaves_alone_what_is_paused() {
     assert!(result["changes"][2]["secret"].as_str().unwrap().starts_with("ozw_"), "{result}");
     assert_eq!(api.get("/agent/schedules/nightly").await["enabled"], json!(false));
     assert_eq!(api.world.launcher.prepared(), ["debian:12", "debian:13"]);
+    assert_eq!(api.world.launcher.retired(), ["debian:12"]);
     // A secret of an automation stays.
     assert!(result["changes"][0].get("secret").is_none());
     definitions[3]["enabled"] = true.into();
@@ -298,8 +299,10 @@ async fn what_cannot_be_is_named_and_then_nothing_is() {
     // An automation is no webhook, whatever its name.
     check(automation(json!({"webhook": "x"}), run.clone()), ".on.webhook: there is no webhook \"x\"").await;
     check(automation(json!({"webhook": "a", "provider": "github"}), run), ".on.webhook: there is no").await;
-    check(automation(json!({}), json!({"prompt": "{{ x", "config": shell})), ".run.prompt: ").await;
-    check(automation(json!({}), json!({"prompt": "x", "skill": "a/b:c"})), ".run.skill: ").await;
+    check(automation(json!({}), json!({"config": shell})), ".run.prompt: needed").await;
+    let skill = automation(json!({}), json!({"prompt": "x", "skill": "a/b:c"}));
+    let told_of = "422 operation_not_supported: definitions[0].run.skill: skills are not supported";
+    api.check("POST", APPLY, body(&[skill], json!({})), told_of).await;
     check(
         automation(
             json!({}),
@@ -353,10 +356,10 @@ async fn what_is_too_much_for_one_transaction_is_refused_before_anything_is_writ
         .map(|n| json!({"kind": "subscription", "name": format!("s{n}"), "url": "https://example.com/"}))
         .collect();
     let told_of = "400 invalid_request: the team would have 51 subscriptions, at most 50";
-    api.check("POST", APPLY, body(&subscriptions, json!({})), told_of).await;
-    apply(&api, &subscriptions[..50], json!({})).await;
+    api.check("POST", APPLY, body(&subscriptions, json!({"set": "mail"})), told_of).await;
+    apply(&api, &subscriptions[..50], json!({"set": "mail"})).await;
     // Some for others.
-    apply(&api, &subscriptions[1..], json!({"prune": true, "set": "default"})).await;
+    apply(&api, &subscriptions[1..], json!({"prune": true, "set": "mail"})).await;
 }
 
 #[tokio::test]

@@ -104,7 +104,10 @@ fn a_file_that_is_wrong_is_refused_by_its_place_and_nothing_is_applied() {
         "kind: runner\nname: x\n",
         "b.yaml: kind: \"runner\" is not a kind that can be defined; there are environment",
     );
-    check("kind: webhook\nname: x\n---\nkind: webhook\nname: y\nauht: 1\n", "b.yaml, document 1: auth: needed");
+    check(
+        "kind: webhook\nname: x\n---\nkind: webhook\nname: y\nauht: 1\n",
+        "b.yaml, document 2: auht: there is no such field",
+    );
     check("kind: webhook\nname: y\nauht: {mode: token}\n", "b.yaml: auht: there is no such field; did you mean auth?");
     check("kind: environment\nname: fine\n", "b.yaml: name: the same environment is at");
     check(

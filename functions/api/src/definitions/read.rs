@@ -202,7 +202,7 @@ fn secret(field: &str, value: &Value) -> Option<(String, &'static str)> {
 
 /// The name that was meant: the one that takes the fewest letters to be changed, of those that take few.
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let most = (word.chars().count() / 3).clamp(1, 3);
+    let most = (word.chars().count() / 2).clamp(1, 3);
     known.map(|name| (distance(word, name), name)).filter(|(distance, _)| *distance <= most).min().map(|(_, name)| name)
 }
 

@@ -52,8 +52,12 @@ impl Told for SavedWebhook {
     }
 
     fn body(&self) -> Value {
-        // What its provider is by its scheme is not said again.
-        members_of::<WebhookConfig>(&self.webhook.config)
+        // As it is stored: an answer says of its provider and its rate also what follows from something else.
+        let mut body = members_of::<WebhookConfig>(&self.webhook.config);
+        for part in body.as_object_mut().into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
+            part.retain(|_, value| !value.is_null() && *value != json!([]));
+        }
+        body
     }
 }
 
