@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::commands::{
-    agents, audit, automation, completions, delivery, environment, run, schedule, secret, subscription, team, up,
-    webhook,
+    agents, apply, audit, automation, completions, delivery, environment, run, schedule, secret, subscription, team,
+    up, webhook,
 };
 use crate::exit::Failure;
 
@@ -72,6 +72,10 @@ pub(crate) enum Command {
     /// Manage subscriptions: whom to tell when a run starts or ends
     #[command(subcommand)]
     Subscription(subscription::SubscriptionCommand),
+    /// Make what there is be as files define it, all of it or nothing
+    Apply(apply::ApplyArgs),
+    /// Write what there is as definitions
+    Export(apply::ExportArgs),
     /// Look after the team: caps, rates, weights, budget; pause and resume it
     Team(team::TeamArgs),
     /// Stop everything: nothing starts until `oz resume`
@@ -235,6 +239,15 @@ mod tests {
         check("oz team set --queued-runs 5 --budget-usd 1.5", true);
         check("oz stop --kill", true);
         check("oz resume", true);
+        check("oz apply -f oz.yaml -f deploy --prune --set prod --yes", true);
+        check("oz apply", false);
+        check("oz apply --schema", true);
+        check("oz apply -f oz.yaml --schema", false);
+        check("oz apply -f oz.yaml --plan --yes", false);
+        check("oz apply -f oz.yaml --set 'a/b'", false);
+        check("oz export", true);
+        check("oz export automation fix review", true);
+        check("oz export runner", false);
         check("oz completions bash", true);
     }
 

@@ -1,5 +1,6 @@
 //! The public API as the command calls it: time limits, retries of what may be repeated, problems as errors.
 
+mod definitions;
 mod webhooks;
 
 use std::io::Read as _;

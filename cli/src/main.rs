@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod connect;
 mod control_plane;
+mod definitions;
 mod exit;
 mod follow;
 mod interrupt;

@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod agents;
+pub(crate) mod apply;
 pub(crate) mod audit;
 pub(crate) mod automation;
 pub(crate) mod completions;
@@ -24,6 +25,8 @@ pub(crate) async fn run(Cli { global, command }: Cli) -> Result<Exit, Failure> {
         Command::Up(args) => up::run(&global, args).await,
         Command::Run(args) => run::run(&global, *args).await,
         Command::Agents(command) => agents::run(&global, command).await,
+        Command::Apply(args) => apply::run(&global, args).await,
+        Command::Export(args) => apply::export(&global, args).await,
         Command::Automation(command) => automation::run(&global, command).await,
         Command::Delivery(command) => delivery::run(&global, command).await,
         Command::Environment(command) => environment::run(&global, command).await,

@@ -31,7 +31,7 @@ impl<T: DeserializeOwned + Serialize> FromRequest<Arc<App>> for Body<T> {
     }
 }
 
-fn parse<T: DeserializeOwned + Serialize>(json: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<T: DeserializeOwned + Serialize>(json: &[u8]) -> Result<T, ApiError> {
     // A list would pass for an object whose members are all optional.
     if json.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte != b'{') {
         return Err(ApiError::new(ErrorCode::InvalidRequest, "the body is not a JSON object"));

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use ozma_app::accept::AcceptError;
+use ozma_app::apply::ApplyError;
 use ozma_app::artifacts::ArtifactError;
 use ozma_app::audit::AuditError;
 use ozma_app::automations::AutomationError;
@@ -157,6 +158,22 @@ impl From<AcceptError> for ApiError {
             },
             AcceptError::ObjectFull { .. } => Self::new(ErrorCode::ResourceUnavailable, err.to_string()),
             AcceptError::Store(_) => Self::internal(&err),
+        }
+    }
+}
+
+impl From<ApplyError> for ApiError {
+    fn from(err: ApplyError) -> Self {
+        match &err {
+            ApplyError::Invalid { .. }
+            | ApplyError::Twice { .. }
+            | ApplyError::Ambiguous { .. }
+            | ApplyError::OfAnotherSet { .. }
+            | ApplyError::Needed { .. }
+            | ApplyError::TooMany { .. }
+            | ApplyError::TooLarge { .. } => Self::new(ErrorCode::InvalidRequest, err.to_string()),
+            ApplyError::Lost => Self::new(ErrorCode::Conflict, err.to_string()),
+            ApplyError::Store(_) | ApplyError::Port(_) | ApplyError::Vault(_) => Self::internal(&err),
         }
     }
 }

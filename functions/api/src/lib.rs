@@ -5,6 +5,7 @@ mod auth;
 mod base_url;
 mod body;
 mod dashboard;
+mod definitions;
 mod error;
 mod openapi;
 mod path;
@@ -43,6 +44,11 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     openapi::described(open_api_router().into_openapi())
 }
 
+/// The JSON Schema of a definition.
+pub fn definitions_schema() -> serde_json::Value {
+    definitions::schema()
+}
+
 fn open_api_router() -> OpenApiRouter<Arc<App>> {
     let v1 = OpenApiRouter::new()
         .routes(routes!(routes::runs::create, routes::runs::list))
@@ -64,6 +70,8 @@ fn open_api_router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(routes::webhooks::list, routes::webhooks::create))
         .routes(routes!(routes::webhooks::get, routes::webhooks::update, routes::webhooks::delete))
         .routes(routes!(routes::webhooks::rotate_secret))
+        .routes(routes!(routes::definitions::apply))
+        .routes(routes!(routes::definitions::export))
         .routes(routes!(routes::deliveries::list))
         .routes(routes!(routes::deliveries::get))
         .routes(routes!(routes::deliveries::replay))

@@ -30,8 +30,14 @@ pub enum AutomationError {
 
 pub async fn create(app: &App, team: &TeamId, config: AutomationConfig) -> Result<Automation, AutomationError> {
     check(app, team, &config).await?;
+    let automation = made(app, team, config);
+    saved(app.store.create_automation(&automation).await?, automation)
+}
+
+/// A new one, to be stored.
+pub(crate) fn made(app: &App, team: &TeamId, config: AutomationConfig) -> Automation {
     let now = app.now();
-    let automation = Automation {
+    Automation {
         id: AutomationId::new(app.random_bits()),
         team: team.clone(),
         config,
@@ -41,8 +47,7 @@ pub async fn create(app: &App, team: &TeamId, config: AutomationConfig) -> Resul
         last_updated: now,
         failures: Failures::default(),
         paused_because: None,
-    };
-    saved(app.store.create_automation(&automation).await?, automation)
+    }
 }
 
 /// Every automation of the team, by name.

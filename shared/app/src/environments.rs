@@ -27,15 +27,14 @@ pub enum EnvironmentError {
 pub async fn create(app: &App, team: &TeamId, config: EnvironmentConfig) -> Result<Environment, EnvironmentError> {
     config.check()?;
     prepare(app, team, None, &config).await?;
-    let now = app.now();
-    let environment = Environment {
-        uid: EnvironmentId::new(app.random_bits()),
-        team: team.clone(),
-        config,
-        created_at: now,
-        last_updated: now,
-    };
+    let environment = made(app, team, EnvironmentId::new(app.random_bits()), config);
     saved(app.store.create_environment(&environment).await?, environment)
+}
+
+/// A new one, to be stored.
+pub(crate) fn made(app: &App, team: &TeamId, uid: EnvironmentId, config: EnvironmentConfig) -> Environment {
+    let now = app.now();
+    Environment { uid, team: team.clone(), config, created_at: now, last_updated: now }
 }
 
 /// By id or, where the text is no id of an environment there is, by name.
@@ -86,7 +85,7 @@ pub async fn delete(app: &App, team: &TeamId, uid: &EnvironmentId) -> Result<(),
 
 /// Before the environment is stored, so that one that is stored can start. An image that is made ready for an
 /// environment that is then refused costs nothing.
-async fn prepare(
+pub(crate) async fn prepare(
     app: &App,
     team: &TeamId,
     before: Option<&str>,
@@ -101,7 +100,7 @@ async fn prepare(
 
 /// Clears away what was made ready for an image that no environment of the team uses any more. What is left over does
 /// no harm: it is found again by the next environment with that image.
-async fn retire(app: &App, team: &TeamId, image: Option<&str>) {
+pub(crate) async fn retire(app: &App, team: &TeamId, image: Option<&str>) {
     let Some(image) = image else { return };
     let retired = async {
         let environments = app.store.environments(team).await?;

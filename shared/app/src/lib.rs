@@ -4,6 +4,7 @@
 pub mod accept;
 #[cfg(feature = "outbound")]
 pub mod answers;
+pub mod apply;
 pub mod artifacts;
 pub mod audit;
 pub mod automations;

@@ -43,6 +43,17 @@ pub async fn create(app: &App, team: &TeamId, by: &str, config: ScheduleConfig) 
     if app.store.schedules(team, limits::SCHEDULES).await?.len() >= limits::SCHEDULES {
         return Err(ScheduleError::TooMany);
     }
+    let schedule = made(app, team, by, config)?;
+    match app.store.create_schedule(&schedule).await? {
+        Written::Now => {}
+        Written::Lost => return Err(ScheduleError::Lost),
+    }
+    set_timer(app, &schedule).await;
+    Ok(schedule)
+}
+
+/// A new one, to be stored.
+pub(crate) fn made(app: &App, team: &TeamId, by: &str, config: ScheduleConfig) -> Result<Schedule, InvalidField> {
     let now = app.now();
     let schedule = Schedule {
         id: ScheduleId::new(app.random_bits()),
@@ -57,13 +68,20 @@ pub async fn create(app: &App, team: &TeamId, by: &str, config: ScheduleConfig) 
         last_error: None,
         history: Vec::new(),
     };
-    let schedule = still_to_come(schedule.planned_from(now))?;
-    match app.store.create_schedule(&schedule).await? {
-        Written::Now => {}
-        Written::Lost => return Err(ScheduleError::Lost),
-    }
-    set_timer(app, &schedule).await;
-    Ok(schedule)
+    still_to_come(schedule.planned_from(now))
+}
+
+/// The same after `change`. It counts from now.
+pub(crate) fn changed(
+    app: &App,
+    old: &Schedule,
+    by: &str,
+    change: impl Fn(&mut Schedule),
+) -> Result<Schedule, InvalidField> {
+    let now = app.now();
+    let mut new = Schedule { updated_by: by.to_owned(), last_updated: now, ..old.clone() };
+    change(&mut new);
+    still_to_come(new.planned_from(now))
 }
 
 /// Every schedule of the team, by name.
@@ -219,10 +237,7 @@ async fn change(
 ) -> Result<Schedule, ScheduleError> {
     let mut found = read(app, team, id_or_name).await?;
     loop {
-        let now = app.now();
-        let mut new = Schedule { updated_by: by.to_owned(), last_updated: now, ..found.schedule.clone() };
-        change(&mut new);
-        let new = still_to_come(new.planned_from(now))?;
+        let new = changed(app, &found.schedule, by, &change)?;
         if app.store.update_schedule(&found, &new).await? == Written::Now {
             set_timer(app, &new).await;
             return Ok(new);
@@ -269,7 +284,7 @@ fn still_to_come(schedule: Schedule) -> Result<Schedule, InvalidField> {
 }
 
 /// If it is lost, the sweep finds the alarm when it is due.
-async fn set_timer(app: &App, schedule: &Schedule) {
+pub(crate) async fn set_timer(app: &App, schedule: &Schedule) {
     let Some(at) = schedule.next_at() else { return };
     if let Err(err) = app.timer.send_at(at, QueueMessage::Tick { team: schedule.team.clone() }).await {
         // Functions that face the outside have no timer: the sweep sets one, a minute before.

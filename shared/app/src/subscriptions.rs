@@ -38,8 +38,18 @@ pub async fn create(app: &App, team: &TeamId, config: SubscriptionConfig) -> Res
     if app.store.subscriptions(team, limits::SUBSCRIPTIONS).await?.len() >= limits::SUBSCRIPTIONS {
         return Err(SubscriptionError::TooMany);
     }
+    let subscription = made(app, team, config);
+    let smallest = Plan::named("free").expect("a plan that comes with Ozma");
+    match app.store.create_subscription(&subscription, &TeamRow::new(team.clone(), smallest)).await? {
+        Written::Now => Ok(subscription),
+        Written::Lost => Err(SubscriptionError::Lost),
+    }
+}
+
+/// A new one, to be stored.
+pub(crate) fn made(app: &App, team: &TeamId, config: SubscriptionConfig) -> Subscription {
     let now = app.now();
-    let subscription = Subscription {
+    Subscription {
         id: SubscriptionId::new(app.random_bits()),
         team: team.clone(),
         config,
@@ -49,11 +59,6 @@ pub async fn create(app: &App, team: &TeamId, config: SubscriptionConfig) -> Res
         rotated_at: None,
         created_at: now,
         last_updated: now,
-    };
-    let smallest = Plan::named("free").expect("a plan that comes with Ozma");
-    match app.store.create_subscription(&subscription, &TeamRow::new(team.clone(), smallest)).await? {
-        Written::Now => Ok(subscription),
-        Written::Lost => Err(SubscriptionError::Lost),
     }
 }
 
@@ -154,7 +159,7 @@ async fn read(app: &App, team: &TeamId, id_or_name: &str) -> Result<SavedSubscri
     }
 }
 
-fn check(app: &App, config: &SubscriptionConfig) -> Result<(), InvalidField> {
+pub(crate) fn check(app: &App, config: &SubscriptionConfig) -> Result<(), InvalidField> {
     config.check()?;
     config.url.check(app.settings.receivers).map_err(|err| InvalidField::new("url", err.to_string()))
 }

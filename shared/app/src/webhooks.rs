@@ -33,12 +33,23 @@ pub async fn create(
     secret: Option<&str>,
 ) -> Result<Webhook, WebhookError> {
     check(app, team, &config).await?;
+    let webhook = made(app, team, WebhookId::new(app.random_bits()), config, secret)?;
+    saved(app.store.create_webhook(&webhook).await?, webhook)
+}
+
+/// A new one, to be stored.
+pub(crate) fn made(
+    app: &App,
+    team: &TeamId,
+    id: WebhookId,
+    config: WebhookConfig,
+    secret: Option<&str>,
+) -> Result<Webhook, InvalidField> {
     let now = app.now();
-    let id = WebhookId::new(app.random_bits());
     let secrets = Secrets::default();
     let mut webhook = Webhook { id, team: team.clone(), config, secrets, created_at: now, last_updated: now };
     webhook.secrets = next(app, &webhook, secret)?;
-    saved(app.store.create_webhook(&webhook).await?, webhook)
+    Ok(webhook)
 }
 
 /// Every webhook of the team, by name.
@@ -60,12 +71,18 @@ pub async fn update(
 ) -> Result<Webhook, WebhookError> {
     check(app, team, &config).await?;
     let old = read(app, team, id_or_name).await?;
-    let mut new = Webhook { config, last_updated: app.now(), ..old.webhook.clone() };
-    if new.config.auth != old.webhook.config.auth {
+    let new = changed(app, &old.webhook, config)?;
+    saved(app.store.update_webhook(&old, &new).await?, new)
+}
+
+/// The same as a user wants it.
+pub(crate) fn changed(app: &App, old: &Webhook, config: WebhookConfig) -> Result<Webhook, InvalidField> {
+    let mut new = Webhook { config, last_updated: app.now(), ..old.clone() };
+    if new.config.auth != old.config.auth {
         new.secrets = new.secrets.forgotten();
         new.secrets = next(app, &new, None)?;
     }
-    saved(app.store.update_webhook(&old, &new).await?, new)
+    Ok(new)
 }
 
 /// Gives it a new secret: the one that its service has shown, or one that is made here. The one before works for a day more.
@@ -94,7 +111,7 @@ pub fn made_here(app: &App, webhook: &Webhook) -> Option<WebhookSecret> {
 }
 
 /// Whether this could be stored and used here.
-async fn check(app: &App, team: &TeamId, config: &WebhookConfig) -> Result<(), WebhookError> {
+pub(crate) async fn check(app: &App, team: &TeamId, config: &WebhookConfig) -> Result<(), WebhookError> {
     config.check()?;
     let Some(Connection { secret, url, .. }) = &config.connection else { return Ok(()) };
     if let Some(Err(err)) = url.as_ref().map(|url| url.check(app.settings.receivers)) {

@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod audit;
 pub mod automation;
 pub mod aws;
+pub mod definition;
 pub mod delivery;
 pub mod environment;
 pub mod error_code;

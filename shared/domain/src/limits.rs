@@ -439,3 +439,12 @@ pub const ANSWER_SECONDS: i64 = 6 * 3600;
 
 /// How long it is known what was told of a run: a follow-up after that is answered by a message of its own.
 pub const ANSWER_KEPT_SECONDS: i64 = 90 * 86_400;
+
+/// All definitions of one apply, as JSON. Stored they take at most twice as much, and a transaction holds 4 MB.
+pub const DEFINITIONS_BYTES: usize = 2 * 1024 * 1024;
+
+/// Definitions of one apply.
+pub const DEFINITIONS: usize = 1_000;
+
+/// Rows that DynamoDB writes together or not at all.
+pub const TRANSACTION_ROWS: usize = 100;

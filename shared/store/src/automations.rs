@@ -2,10 +2,12 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use ozma_domain::automation::Automation;
+use ozma_domain::definition::SetName;
 use ozma_domain::id::{AutomationId, TeamId};
 use ozma_domain::trigger::Source;
 use serde::{Deserialize, Serialize};
 
+use crate::change::Alter;
 use crate::environments::Saved;
 use crate::error::StoreError;
 use crate::item::{create, delete, delete_if, replace, to_item, update};
@@ -19,6 +21,21 @@ pub struct SavedAutomation {
     pub automation: Automation,
     #[serde(default)]
     pub version: u64,
+    /// The set whose apply made it. None: somebody made it by hand.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub set: Option<SetName>,
+}
+
+impl SavedAutomation {
+    /// A new one.
+    pub fn new(automation: Automation) -> Self {
+        Self { automation, version: 1, set: None }
+    }
+
+    /// The same row with what it is to hold next.
+    pub fn with(&self, automation: Automation) -> Self {
+        Self { automation, version: self.version + 1, set: self.set.clone() }
+    }
 }
 
 /// An automation that listens, and to what.
@@ -62,14 +79,7 @@ impl Store {
 
     pub async fn create_automation(&self, automation: &Automation) -> Result<Saved, StoreError> {
         let Automation { team, id, config, .. } = automation;
-        let row = SavedAutomation { automation: automation.clone(), version: 1 };
-        let mut writes = vec![
-            create(&self.table, to_item(&row, &Key::Automation(id))?),
-            create(&self.table, to_item(&NameRow { id: id.clone() }, &Key::AutomationName(team, &config.name))?),
-        ];
-        if let Some(on) = &config.trigger.on {
-            writes.push(self.listener(automation, on)?);
-        }
+        let writes = self.automation_writes(&Alter::Create(&SavedAutomation::new(automation.clone())))?;
         match self.write("create an automation", writes).await? {
             Written::Now => Ok(Saved::Now),
             Written::Lost => self.verdict_on_name(team, &config.name, id, Saved::Now).await,
@@ -78,20 +88,7 @@ impl Store {
 
     pub async fn update_automation(&self, old: &SavedAutomation, new: &Automation) -> Result<Saved, StoreError> {
         let Automation { team, id, config, .. } = new;
-        let key = Key::Automation(id);
-        let row = SavedAutomation { automation: new.clone(), version: old.version + 1 };
-        let mut writes = vec![update(&self.table, &key, &to_item(old, &key)?, &to_item(&row, &key)?)];
-        let old_name = &old.automation.config.name;
-        if *old_name != config.name {
-            let name = to_item(&NameRow { id: id.clone() }, &Key::AutomationName(team, &config.name))?;
-            writes.push(create(&self.table, name));
-            writes.push(delete(&self.table, &Key::AutomationName(team, old_name)));
-        }
-        match (&old.automation.config.trigger.on, &config.trigger.on) {
-            (before, now) if before == now => {}
-            (_, Some(on)) => writes.push(self.listener(new, on)?),
-            (_, None) => writes.push(delete(&self.table, &Key::Listener(team, id))),
-        }
+        let writes = self.automation_writes(&Alter::Update { old, new: &old.with(new.clone()) })?;
         match self.write("update an automation", writes).await? {
             Written::Now => Ok(Saved::Now),
             Written::Lost => self.verdict_on_name(team, &config.name, id, Saved::Lost).await,
@@ -99,14 +96,51 @@ impl Store {
     }
 
     pub async fn delete_automation(&self, old: &SavedAutomation) -> Result<Written, StoreError> {
-        let Automation { team, id, config, .. } = &old.automation;
-        let version = AttributeValue::N(old.version.to_string());
-        let writes = vec![
-            delete_if(&self.table, &Key::Automation(id), "version", version),
-            delete(&self.table, &Key::AutomationName(team, &config.name)),
-            delete(&self.table, &Key::Listener(team, id)),
-        ];
-        self.write("delete an automation", writes).await
+        self.write("delete an automation", self.automation_writes(&Alter::Delete(old))?).await
+    }
+
+    pub(crate) fn automation_writes(
+        &self,
+        alter: &Alter<&SavedAutomation>,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let name = |Automation { id, team, config, .. }: &Automation| {
+            to_item(&NameRow { id: id.clone() }, &Key::AutomationName(team, &config.name))
+        };
+        let mut writes = Vec::new();
+        match *alter {
+            Alter::Create(row) => {
+                let Automation { id, config, .. } = &row.automation;
+                writes.push(create(&self.table, to_item(row, &Key::Automation(id))?));
+                writes.push(create(&self.table, name(&row.automation)?));
+                if let Some(on) = &config.trigger.on {
+                    writes.push(self.listener(&row.automation, on)?);
+                }
+            }
+            Alter::Update { old, new } => {
+                let Automation { team, id, config: before, .. } = &old.automation;
+                let now = &new.automation.config;
+                let key = Key::Automation(id);
+                writes.push(update(&self.table, &key, &to_item(old, &key)?, &to_item(new, &key)?));
+                if before.name != now.name {
+                    writes.push(create(&self.table, name(&new.automation)?));
+                    writes.push(delete(&self.table, &Key::AutomationName(team, &before.name)));
+                }
+                match (&before.trigger.on, &now.trigger.on) {
+                    (before, now) if before == now => {}
+                    (_, Some(on)) => writes.push(self.listener(&new.automation, on)?),
+                    (_, None) => writes.push(delete(&self.table, &Key::Listener(team, id))),
+                }
+            }
+            Alter::Delete(old) => {
+                let Automation { team, id, config, .. } = &old.automation;
+                let version = AttributeValue::N(old.version.to_string());
+                writes.push(delete_if(&self.table, &Key::Automation(id), "version", version));
+                writes.push(delete(&self.table, &Key::AutomationName(team, &config.name)));
+                writes.push(delete(&self.table, &Key::Listener(team, id)));
+            }
+            Alter::Keep(_) => {}
+        }
+        Ok(writes)
     }
 
     /// Every automation of the team that listens to something.

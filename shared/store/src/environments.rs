@@ -1,10 +1,12 @@
 //! Environments, and the uniqueness of their names.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use ozma_domain::definition::SetName;
 use ozma_domain::environment::Environment;
 use ozma_domain::id::{EnvironmentId, TeamId};
 use serde::{Deserialize, Serialize};
 
+use crate::change::Alter;
 use crate::error::StoreError;
 use crate::item::{create, delete, delete_if, to_item, update};
 use crate::key::Key;
@@ -17,6 +19,21 @@ pub struct SavedEnvironment {
     pub environment: Environment,
     #[serde(default)]
     pub version: u64,
+    /// The set whose apply made it. None: somebody made it by hand.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub set: Option<SetName>,
+}
+
+impl SavedEnvironment {
+    /// A new one.
+    pub fn new(environment: Environment) -> Self {
+        Self { environment, version: 1, set: None }
+    }
+
+    /// The same row with what it is to hold next.
+    pub fn with(&self, environment: Environment) -> Self {
+        Self { environment, version: self.version + 1, set: self.set.clone() }
+    }
 }
 
 /// What became of a save.
@@ -63,11 +80,7 @@ impl Store {
 
     pub async fn create_environment(&self, environment: &Environment) -> Result<Saved, StoreError> {
         let Environment { team, uid, config, .. } = environment;
-        let row = SavedEnvironment { environment: environment.clone(), version: 1 };
-        let writes = vec![
-            create(&self.table, to_item(&row, &Key::Environment(team, uid))?),
-            create(&self.table, to_item(&NameRow { uid: uid.clone() }, &Key::EnvironmentName(team, &config.name))?),
-        ];
+        let writes = self.environment_writes(&Alter::Create(&SavedEnvironment::new(environment.clone())))?;
         match self.write("create an environment", writes).await? {
             Written::Now => Ok(Saved::Now),
             Written::Lost => self.name_verdict(team, &config.name, uid, Saved::Now).await,
@@ -76,15 +89,7 @@ impl Store {
 
     pub async fn update_environment(&self, old: &SavedEnvironment, new: &Environment) -> Result<Saved, StoreError> {
         let Environment { team, uid, config, .. } = new;
-        let key = Key::Environment(team, uid);
-        let row = SavedEnvironment { environment: new.clone(), version: old.version + 1 };
-        let mut writes = vec![update(&self.table, &key, &to_item(old, &key)?, &to_item(&row, &key)?)];
-        let old_name = &old.environment.config.name;
-        if *old_name != config.name {
-            let name = to_item(&NameRow { uid: uid.clone() }, &Key::EnvironmentName(team, &config.name))?;
-            writes.push(create(&self.table, name));
-            writes.push(delete(&self.table, &Key::EnvironmentName(team, old_name)));
-        }
+        let writes = self.environment_writes(&Alter::Update { old, new: &old.with(new.clone()) })?;
         match self.write("update an environment", writes).await? {
             Written::Now => Ok(Saved::Now),
             Written::Lost => self.name_verdict(team, &config.name, uid, Saved::Lost).await,
@@ -93,13 +98,44 @@ impl Store {
 
     /// Whether there was one.
     pub async fn delete_environment(&self, old: &SavedEnvironment) -> Result<Written, StoreError> {
-        let Environment { team, uid, config, .. } = &old.environment;
-        let version = AttributeValue::N(old.version.to_string());
-        let writes = vec![
-            delete_if(&self.table, &Key::Environment(team, uid), "version", version),
-            delete(&self.table, &Key::EnvironmentName(team, &config.name)),
-        ];
-        self.write("delete an environment", writes).await
+        self.write("delete an environment", self.environment_writes(&Alter::Delete(old))?).await
+    }
+
+    pub(crate) fn environment_writes(
+        &self,
+        alter: &Alter<&SavedEnvironment>,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let name = |Environment { uid, team, config, .. }: &Environment| {
+            to_item(&NameRow { uid: uid.clone() }, &Key::EnvironmentName(team, &config.name))
+        };
+        Ok(match *alter {
+            Alter::Create(row) => {
+                let Environment { team, uid, .. } = &row.environment;
+                vec![
+                    create(&self.table, to_item(row, &Key::Environment(team, uid))?),
+                    create(&self.table, name(&row.environment)?),
+                ]
+            }
+            Alter::Update { old, new } => {
+                let Environment { team, uid, config, .. } = &old.environment;
+                let key = Key::Environment(team, uid);
+                let mut writes = vec![update(&self.table, &key, &to_item(old, &key)?, &to_item(new, &key)?)];
+                if config.name != new.environment.config.name {
+                    writes.push(create(&self.table, name(&new.environment)?));
+                    writes.push(delete(&self.table, &Key::EnvironmentName(team, &config.name)));
+                }
+                writes
+            }
+            Alter::Delete(old) => {
+                let Environment { team, uid, config, .. } = &old.environment;
+                let version = AttributeValue::N(old.version.to_string());
+                vec![
+                    delete_if(&self.table, &Key::Environment(team, uid), "version", version),
+                    delete(&self.table, &Key::EnvironmentName(team, &config.name)),
+                ]
+            }
+            Alter::Keep(_) => Vec::new(),
+        })
     }
 
     /// Why a save was refused: the name is another's, or `otherwise`.

@@ -69,6 +69,8 @@ pub(crate) enum Key<'a> {
     Notification(&'a SubscriptionId, &'a NotificationId),
     /// A notification that there is an attempt to come of, by when. Earliest first.
     DueNotification(&'a TeamId, Timestamp, &'a NotificationId),
+    /// When definitions were last applied.
+    LastApply(&'a TeamId),
     /// What an account has used and reserved in a month.
     Account(&'a TeamId, &'a str, &'a str),
     /// How often something came in an hour or a minute, which is its beginning in seconds since 1970.
@@ -128,6 +130,7 @@ impl Key<'_> {
             Self::DueNotification(team, at, id) => {
                 (format!("team#{team}#due-notifications"), format!("{}#{id}", millis(*at)))
             }
+            Self::LastApply(team) => (format!("team#{team}#definitions"), "last-apply".to_owned()),
             Self::Idempotency { team, key_hash } => {
                 (format!("team#{team}#idempotency#{key_hash}"), "idempotency".to_owned())
             }
@@ -199,6 +202,7 @@ mod tests {
             Key::Subscription(&team, &subscription),
             Key::Notification(&subscription, &notification),
             Key::DueNotification(&team, at, &notification),
+            Key::LastApply(&team),
             Key::Idempotency { team: &team, key_hash: "c0ffee" },
         ];
         let lines: Vec<String> = keys

@@ -1,10 +1,12 @@
 //! Schedules, each with an alarm for the time that it has planned next.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use ozma_domain::definition::SetName;
 use ozma_domain::id::{ScheduleId, TeamId};
 use ozma_domain::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 
+use crate::change::Alter;
 use crate::error::StoreError;
 use crate::item::{create, delete_if, replace, to_item, update};
 use crate::key::Key;
@@ -18,6 +20,21 @@ pub struct SavedSchedule {
     pub schedule: Schedule,
     #[serde(default)]
     pub version: u64,
+    /// The set whose apply made it. None: somebody made it by hand.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub set: Option<SetName>,
+}
+
+impl SavedSchedule {
+    /// A new one.
+    pub fn new(schedule: Schedule) -> Self {
+        Self { schedule, version: 1, set: None }
+    }
+
+    /// The same row with what it is to hold next.
+    pub fn with(&self, schedule: Schedule) -> Self {
+        Self { schedule, version: self.version + 1, set: self.set.clone() }
+    }
 }
 
 impl Store {
@@ -41,31 +58,47 @@ impl Store {
 
     /// Lost: there is one of that id.
     pub async fn create_schedule(&self, schedule: &Schedule) -> Result<Written, StoreError> {
-        let row = SavedSchedule { schedule: schedule.clone(), version: 1 };
-        let mut writes = vec![create(&self.table, to_item(&row, &Key::Schedule(&schedule.team, &schedule.id))?)];
-        writes.extend(self.next_alarm(schedule)?);
+        let writes = self.schedule_writes(&Alter::Create(&SavedSchedule::new(schedule.clone())))?;
         self.write("create a schedule", writes).await
     }
 
     /// Changes a schedule, and moves its alarm. Lost: somebody else has changed or deleted it.
     pub async fn update_schedule(&self, old: &SavedSchedule, new: &Schedule) -> Result<Written, StoreError> {
-        let key = Key::Schedule(&new.team, &new.id);
-        let row = SavedSchedule { schedule: new.clone(), version: old.version + 1 };
-        let mut writes = vec![update(&self.table, &key, &to_item(old, &key)?, &to_item(&row, &key)?)];
-        if old.schedule.next_at() != new.next_at() {
-            writes.extend(alarm_of(&old.schedule).map(|alarm| self.without_alarm(&new.team, &alarm)));
-            writes.extend(self.next_alarm(new)?);
-        }
+        let writes = self.schedule_writes(&Alter::Update { old, new: &old.with(new.clone()) })?;
         self.write("update a schedule", writes).await
     }
 
     /// Lost: somebody else has changed or deleted it.
     pub async fn delete_schedule(&self, old: &SavedSchedule) -> Result<Written, StoreError> {
-        let Schedule { team, id, .. } = &old.schedule;
-        let version = AttributeValue::N(old.version.to_string());
-        let mut writes = vec![delete_if(&self.table, &Key::Schedule(team, id), "version", version)];
-        writes.extend(alarm_of(&old.schedule).map(|alarm| self.without_alarm(team, &alarm)));
-        self.write("delete a schedule", writes).await
+        self.write("delete a schedule", self.schedule_writes(&Alter::Delete(old))?).await
+    }
+
+    pub(crate) fn schedule_writes(&self, alter: &Alter<&SavedSchedule>) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let mut writes = Vec::new();
+        match *alter {
+            Alter::Create(row) => {
+                let Schedule { team, id, .. } = &row.schedule;
+                writes.push(create(&self.table, to_item(row, &Key::Schedule(team, id))?));
+                writes.extend(self.next_alarm(&row.schedule)?);
+            }
+            Alter::Update { old, new } => {
+                let Schedule { team, id, .. } = &new.schedule;
+                let key = Key::Schedule(team, id);
+                writes.push(update(&self.table, &key, &to_item(old, &key)?, &to_item(new, &key)?));
+                if old.schedule.next_at() != new.schedule.next_at() {
+                    writes.extend(alarm_of(&old.schedule).map(|alarm| self.without_alarm(team, &alarm)));
+                    writes.extend(self.next_alarm(&new.schedule)?);
+                }
+            }
+            Alter::Delete(old) => {
+                let Schedule { team, id, .. } = &old.schedule;
+                let version = AttributeValue::N(old.version.to_string());
+                writes.push(delete_if(&self.table, &Key::Schedule(team, id), "version", version));
+                writes.extend(alarm_of(&old.schedule).map(|alarm| self.without_alarm(team, &alarm)));
+            }
+            Alter::Keep(_) => {}
+        }
+        Ok(writes)
     }
 
     fn next_alarm(&self, schedule: &Schedule) -> Result<Option<TransactWriteItem>, StoreError> {

@@ -1,10 +1,12 @@
 //! Subscriptions, and the word on the team's row that there are any.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use ozma_domain::definition::SetName;
 use ozma_domain::id::{SubscriptionId, TeamId};
 use ozma_domain::subscription::Subscription;
 use serde::{Deserialize, Serialize};
 
+use crate::change::Alter;
 use crate::error::StoreError;
 use crate::item::{create, delete_if, forget_if, set_if_there, to_item, update};
 use crate::key::Key;
@@ -21,6 +23,21 @@ pub struct SavedSubscription {
     pub subscription: Subscription,
     #[serde(default)]
     pub version: u64,
+    /// The set whose apply made it. None: somebody made it by hand.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub set: Option<SetName>,
+}
+
+impl SavedSubscription {
+    /// A new one.
+    pub fn new(subscription: Subscription) -> Self {
+        Self { subscription, version: 1, set: None }
+    }
+
+    /// The same row with what it is to hold next.
+    pub fn with(&self, subscription: Subscription) -> Self {
+        Self { subscription, version: self.version + 1, set: self.set.clone() }
+    }
 }
 
 impl Store {
@@ -48,18 +65,48 @@ impl Store {
 
     /// Creates it, and says so on the team's row, both or neither. `otherwise` is the row of a team that has none.
     pub async fn create_subscription(&self, new: &Subscription, otherwise: &TeamRow) -> Result<Written, StoreError> {
-        let Subscription { team, id, .. } = new;
-        let row = SavedSubscription { subscription: new.clone(), version: 1 };
-        let team_key = Key::Team(team);
-        let said = match self.team(team).await? {
-            Some(_) => set_if_there(&self.table, &team_key, SUBSCRIBED, Some(AttributeValue::S(id.to_string()))),
+        let mut writes = self.subscription_writes(&Alter::Create(&SavedSubscription::new(new.clone())))?;
+        writes.push(self.say_subscribed(&new.id, otherwise).await?);
+        self.write("create a subscription", writes).await
+    }
+
+    /// The word on the team's row that `last` is the subscription that was made last.
+    pub(crate) async fn say_subscribed(
+        &self,
+        last: &SubscriptionId,
+        otherwise: &TeamRow,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let team_key = Key::Team(&otherwise.team);
+        Ok(match self.team(&otherwise.team).await? {
+            Some(_) => set_if_there(&self.table, &team_key, SUBSCRIBED, Some(AttributeValue::S(last.to_string()))),
             None => {
-                let row = TeamRow { subscribed: Some(id.clone()), ..otherwise.clone() };
+                let row = TeamRow { subscribed: Some(last.clone()), ..otherwise.clone() };
                 create(&self.table, to_item(&row, &team_key)?)
             }
-        };
-        let writes = vec![create(&self.table, to_item(&row, &Key::Subscription(team, id))?), said];
-        self.write("create a subscription", writes).await
+        })
+    }
+
+    pub(crate) fn subscription_writes(
+        &self,
+        alter: &Alter<&SavedSubscription>,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        Ok(match *alter {
+            Alter::Create(row) => {
+                let Subscription { team, id, .. } = &row.subscription;
+                vec![create(&self.table, to_item(row, &Key::Subscription(team, id))?)]
+            }
+            Alter::Update { old, new } => {
+                let Subscription { team, id, .. } = &old.subscription;
+                let key = Key::Subscription(team, id);
+                vec![update(&self.table, &key, &to_item(old, &key)?, &to_item(new, &key)?)]
+            }
+            Alter::Delete(old) => {
+                let Subscription { team, id, .. } = &old.subscription;
+                let version = AttributeValue::N(old.version.to_string());
+                vec![delete_if(&self.table, &Key::Subscription(team, id), "version", version)]
+            }
+            Alter::Keep(_) => Vec::new(),
+        })
     }
 
     /// Lost: somebody else has changed or deleted it.
@@ -68,18 +115,13 @@ impl Store {
         old: &SavedSubscription,
         new: &Subscription,
     ) -> Result<Written, StoreError> {
-        let key = Key::Subscription(&new.team, &new.id);
-        let row = SavedSubscription { subscription: new.clone(), version: old.version + 1 };
-        let write = update(&self.table, &key, &to_item(old, &key)?, &to_item(&row, &key)?);
-        self.write("update a subscription", vec![write]).await
+        let writes = self.subscription_writes(&Alter::Update { old, new: &old.with(new.clone()) })?;
+        self.write("update a subscription", writes).await
     }
 
     /// Lost: somebody else has changed or deleted it.
     pub async fn delete_subscription(&self, old: &SavedSubscription) -> Result<Written, StoreError> {
-        let Subscription { team, id, .. } = &old.subscription;
-        let version = AttributeValue::N(old.version.to_string());
-        let write = delete_if(&self.table, &Key::Subscription(team, id), "version", version);
-        self.write("delete a subscription", vec![write]).await
+        self.write("delete a subscription", self.subscription_writes(&Alter::Delete(old))?).await
     }
 
     /// Takes the word from the team's row, if there is no subscription any more. One that is made meanwhile changes the word,

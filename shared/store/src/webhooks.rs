@@ -1,10 +1,12 @@
 //! Webhooks, and the uniqueness of their names.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use ozma_domain::definition::SetName;
 use ozma_domain::id::{TeamId, WebhookId};
 use ozma_domain::webhook::Webhook;
 use serde::{Deserialize, Serialize};
 
+use crate::change::Alter;
 use crate::environments::Saved;
 use crate::error::StoreError;
 use crate::item::{create, delete, delete_if, to_item, update};
@@ -18,6 +20,21 @@ pub struct SavedWebhook {
     pub webhook: Webhook,
     #[serde(default)]
     pub version: u64,
+    /// The set whose apply made it. None: somebody made it by hand.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub set: Option<SetName>,
+}
+
+impl SavedWebhook {
+    /// A new one.
+    pub fn new(webhook: Webhook) -> Self {
+        Self { webhook, version: 1, set: None }
+    }
+
+    /// The same row with what it is to hold next.
+    pub fn with(&self, webhook: Webhook) -> Self {
+        Self { webhook, version: self.version + 1, set: self.set.clone() }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,12 +70,7 @@ impl Store {
     }
 
     pub async fn create_webhook(&self, webhook: &Webhook) -> Result<Saved, StoreError> {
-        let Webhook { team, id, config, .. } = webhook;
-        let row = SavedWebhook { webhook: webhook.clone(), version: 1 };
-        let writes = vec![
-            create(&self.table, to_item(&row, &Key::Webhook(id))?),
-            create(&self.table, to_item(&NameRow { id: id.clone() }, &Key::WebhookName(team, &config.name))?),
-        ];
+        let writes = self.webhook_writes(&Alter::Create(&SavedWebhook::new(webhook.clone())))?;
         match self.write("create a webhook", writes).await? {
             Written::Now => Ok(Saved::Now),
             Written::Lost => self.verdict_on_webhook(webhook, Saved::Now).await,
@@ -66,16 +78,7 @@ impl Store {
     }
 
     pub async fn update_webhook(&self, old: &SavedWebhook, new: &Webhook) -> Result<Saved, StoreError> {
-        let Webhook { team, id, config, .. } = new;
-        let key = Key::Webhook(id);
-        let row = SavedWebhook { webhook: new.clone(), version: old.version + 1 };
-        let mut writes = vec![update(&self.table, &key, &to_item(old, &key)?, &to_item(&row, &key)?)];
-        let old_name = &old.webhook.config.name;
-        if *old_name != config.name {
-            let name = to_item(&NameRow { id: id.clone() }, &Key::WebhookName(team, &config.name))?;
-            writes.push(create(&self.table, name));
-            writes.push(delete(&self.table, &Key::WebhookName(team, old_name)));
-        }
+        let writes = self.webhook_writes(&Alter::Update { old, new: &old.with(new.clone()) })?;
         match self.write("update a webhook", writes).await? {
             Written::Now => Ok(Saved::Now),
             Written::Lost => self.verdict_on_webhook(new, Saved::Lost).await,
@@ -83,13 +86,38 @@ impl Store {
     }
 
     pub async fn delete_webhook(&self, old: &SavedWebhook) -> Result<Written, StoreError> {
-        let Webhook { team, id, config, .. } = &old.webhook;
-        let version = AttributeValue::N(old.version.to_string());
-        let writes = vec![
-            delete_if(&self.table, &Key::Webhook(id), "version", version),
-            delete(&self.table, &Key::WebhookName(team, &config.name)),
-        ];
-        self.write("delete a webhook", writes).await
+        self.write("delete a webhook", self.webhook_writes(&Alter::Delete(old))?).await
+    }
+
+    pub(crate) fn webhook_writes(&self, alter: &Alter<&SavedWebhook>) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let name = |Webhook { id, team, config, .. }: &Webhook| {
+            to_item(&NameRow { id: id.clone() }, &Key::WebhookName(team, &config.name))
+        };
+        Ok(match *alter {
+            Alter::Create(row) => vec![
+                create(&self.table, to_item(row, &Key::Webhook(&row.webhook.id))?),
+                create(&self.table, name(&row.webhook)?),
+            ],
+            Alter::Update { old, new } => {
+                let key = Key::Webhook(&new.webhook.id);
+                let mut writes = vec![update(&self.table, &key, &to_item(old, &key)?, &to_item(new, &key)?)];
+                let Webhook { team, config, .. } = &old.webhook;
+                if config.name != new.webhook.config.name {
+                    writes.push(create(&self.table, name(&new.webhook)?));
+                    writes.push(delete(&self.table, &Key::WebhookName(team, &config.name)));
+                }
+                writes
+            }
+            Alter::Delete(old) => {
+                let Webhook { team, id, config, .. } = &old.webhook;
+                let version = AttributeValue::N(old.version.to_string());
+                vec![
+                    delete_if(&self.table, &Key::Webhook(id), "version", version),
+                    delete(&self.table, &Key::WebhookName(team, &config.name)),
+                ]
+            }
+            Alter::Keep(_) => Vec::new(),
+        })
     }
 
     /// Why a save was refused: the name is another's, or `otherwise`.

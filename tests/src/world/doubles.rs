@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use ozma_app::ports::{
-    Bus, Clock, ContainerStatus, LaunchRequest, Launched, Launcher, PortError, QueueMessage, RunEnded, SecretMetadata,
-    Timer, Vault,
+    Bus, Clock, ContainerStatus, LaunchRequest, Launched, Launcher, PortError, Prepared, QueueMessage, RunEnded,
+    SecretMetadata, Timer, Vault,
 };
 use ozma_domain::aws::RoleArn;
 use ozma_domain::id::{ExecutionId, SecretName, TeamId};
@@ -57,6 +57,9 @@ pub struct LauncherDouble {
     launches: Mutex<Vec<ExecutionId>>,
     stops: Mutex<Vec<ExecutionId>>,
     answers: Mutex<Vec<Result<Launched, PortError>>>,
+    prepared: Mutex<Vec<String>>,
+    retired: Mutex<Vec<String>>,
+    refusal: Mutex<Option<String>>,
 }
 
 impl LauncherDouble {
@@ -70,6 +73,21 @@ impl LauncherDouble {
 
     pub fn stops(&self) -> Vec<ExecutionId> {
         lock(&self.stops).clone()
+    }
+
+    /// Images that were made ready.
+    pub fn prepared(&self) -> Vec<String> {
+        lock(&self.prepared).clone()
+    }
+
+    /// Images that nobody needs any more.
+    pub fn retired(&self) -> Vec<String> {
+        lock(&self.retired).clone()
+    }
+
+    /// From now on no image can be made ready.
+    pub fn refuse(&self, reason: &str) {
+        *lock(&self.refusal) = Some(reason.to_owned());
     }
 
     /// The container has ended.
@@ -106,6 +124,19 @@ impl Launcher for LauncherDouble {
 
     async fn list(&self) -> Result<Vec<ExecutionId>, PortError> {
         Ok(lock(&self.alive).iter().copied().collect())
+    }
+
+    async fn prepare(&self, _team: &TeamId, image: &str) -> Result<Prepared, PortError> {
+        if let Some(reason) = lock(&self.refusal).clone() {
+            return Ok(Prepared::Refused { reason });
+        }
+        lock(&self.prepared).push(image.to_owned());
+        Ok(Prepared::Ready)
+    }
+
+    async fn retire(&self, _team: &TeamId, image: &str) -> Result<(), PortError> {
+        lock(&self.retired).push(image.to_owned());
+        Ok(())
     }
 }
 

@@ -2,9 +2,11 @@
 //! description of itself.
 
 mod api;
+mod applying;
 mod artifacts;
 mod automations;
 mod creating;
+mod definitions;
 mod environments;
 mod errors;
 mod listing;

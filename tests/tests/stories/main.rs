@@ -8,6 +8,7 @@ mod automations;
 mod cancel;
 mod cli;
 mod data_folder;
+mod definitions;
 mod environments;
 mod hostile_tasks;
 mod isolation;

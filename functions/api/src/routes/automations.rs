@@ -173,8 +173,16 @@ pub(crate) async fn test(
     Ok(Json(TestResult { delivery_id, starts, why, conditions, prompt, absent, key, secrets }))
 }
 
-async fn config(app: &App, caller: &Caller, wire: AutomationConfig) -> Result<domain::AutomationConfig, ApiError> {
-    let trigger = triggers::trigger(app, caller, wire.on.unwrap_or_default()).await.map_err(|err| err.within("on"))?;
+async fn config(app: &App, caller: &Caller, mut wire: AutomationConfig) -> Result<domain::AutomationConfig, ApiError> {
+    if let Some(on) = wire.on.take() {
+        wire.on = Some(triggers::resolved(app, caller, on).await.map_err(|err| err.within("on"))?);
+    }
+    read(wire)
+}
+
+/// Whatever it needs is known by its id.
+pub(crate) fn read(wire: AutomationConfig) -> Result<domain::AutomationConfig, ApiError> {
+    let trigger = triggers::trigger(wire.on.unwrap_or_default()).map_err(|err| err.within("on"))?;
     let run = wire.run.ok_or_else(|| ApiError::invalid("run", "needed: the request that each trigger makes"))?;
     if run.parent_run_id.as_deref().is_some_and(|parent| !parent.is_empty()) {
         return Err(ApiError::invalid("run.parent_run_id", "a run that a trigger starts has no parent"));
@@ -191,12 +199,12 @@ async fn config(app: &App, caller: &Caller, wire: AutomationConfig) -> Result<do
     })
 }
 
-fn answer_with_secret(app: &App, automation: domain::Automation, base: &BaseUrl) -> Automation {
+pub(crate) fn answer_with_secret(app: &App, automation: domain::Automation, base: &BaseUrl) -> Automation {
     let secret = automation.secret(&app.settings.webhook_key).expose().to_owned();
     Automation { webhook_secret: Some(secret), ..answer(automation, base) }
 }
 
-fn answer(automation: domain::Automation, BaseUrl(base): &BaseUrl) -> Automation {
+pub(crate) fn answer(automation: domain::Automation, BaseUrl(base): &BaseUrl) -> Automation {
     let domain::Automation { id, config, rotated_at, created_at, last_updated, paused_because, .. } = automation;
     let template = config.template;
     let run = CreateRunRequest {

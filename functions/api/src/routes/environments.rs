@@ -132,7 +132,7 @@ pub(crate) async fn delete(
     Ok(Json(Deleted { success: true }))
 }
 
-fn config(wire: EnvironmentConfig) -> Result<domain::EnvironmentConfig, ApiError> {
+pub(crate) fn config(wire: EnvironmentConfig) -> Result<domain::EnvironmentConfig, ApiError> {
     let unsupported = |field: &str| {
         let detail = format!("{field}: not supported by this version");
         Err(ApiError::new(ErrorCode::OperationNotSupported, detail))

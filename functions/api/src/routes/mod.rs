@@ -3,6 +3,7 @@
 pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod automations;
+pub(crate) mod definitions;
 pub(crate) mod deliveries;
 pub(crate) mod environments;
 pub(crate) mod health;

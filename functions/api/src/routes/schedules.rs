@@ -201,7 +201,7 @@ pub(crate) async fn run_now(
     Ok((StatusCode::CREATED, Json(created)))
 }
 
-fn config(wire: ScheduleRequest, enabled: Option<bool>) -> Result<domain::ScheduleConfig, ApiError> {
+pub(crate) fn config(wire: ScheduleRequest, enabled: Option<bool>) -> Result<domain::ScheduleConfig, ApiError> {
     if wire.agent_uid.is_some_and(|uid| !uid.is_empty()) {
         let detail = "agent_uid: named agents are not supported by this version";
         return Err(ApiError::new(ErrorCode::OperationNotSupported, detail));
@@ -279,7 +279,7 @@ async fn whole(app: &App, schedule: domain::Schedule) -> Result<ScheduleItem, St
     })
 }
 
-fn item(schedule: domain::Schedule) -> ScheduleItem {
+pub(crate) fn item(schedule: domain::Schedule) -> ScheduleItem {
     let next_run = schedule.next_at();
     let domain::Schedule {
         id,

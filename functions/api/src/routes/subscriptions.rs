@@ -204,7 +204,7 @@ pub(crate) async fn replay(
     Ok((StatusCode::ACCEPTED, Json(notification(replayed))))
 }
 
-fn config(wire: SubscriptionConfig) -> Result<domain::SubscriptionConfig, ApiError> {
+pub(crate) fn config(wire: SubscriptionConfig) -> Result<domain::SubscriptionConfig, ApiError> {
     let url = wire.url.filter(|url| !url.is_empty());
     let url = url.ok_or_else(|| ApiError::invalid("url", "needed: where notifications are posted to"))?;
     let url = url.parse::<ReceiverUrl>().map_err(|err| ApiError::invalid("url", err))?;
@@ -218,12 +218,12 @@ fn config(wire: SubscriptionConfig) -> Result<domain::SubscriptionConfig, ApiErr
     })
 }
 
-fn answer_with_secret(app: &App, subscription: domain::Subscription) -> Subscription {
+pub(crate) fn answer_with_secret(app: &App, subscription: domain::Subscription) -> Subscription {
     let secret = subscription.secret(&app.settings.webhook_key).expose().to_owned();
     Subscription { secret: Some(secret), ..answer(subscription) }
 }
 
-fn answer(subscription: domain::Subscription) -> Subscription {
+pub(crate) fn answer(subscription: domain::Subscription) -> Subscription {
     let domain::Subscription { id, config, paused_because, failing_since, rotated_at, .. } = subscription;
     Subscription {
         id,

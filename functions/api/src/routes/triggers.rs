@@ -10,15 +10,23 @@ use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::wire::{Allow, Trigger};
 
-/// A webhook may be named; what is stored is its id.
-pub(super) async fn trigger(app: &App, caller: &Caller, wire: Trigger) -> Result<domain::Trigger, ApiError> {
+/// The same with the webhook by its id, by which it is stored; it may be named.
+pub(super) async fn resolved(app: &App, caller: &Caller, mut wire: Trigger) -> Result<Trigger, ApiError> {
+    if let Some(webhook) = &mut wire.webhook {
+        let found = webhooks::find(app, &caller.team, webhook).await;
+        *webhook = found.map_err(|err| ApiError::from(err).within("webhook"))?.id.to_string();
+    }
+    Ok(wire)
+}
+
+/// A webhook is known by its id here.
+pub(crate) fn trigger(wire: Trigger) -> Result<domain::Trigger, ApiError> {
     let on = match (wire.webhook, wire.provider) {
         (Some(_), Some(_)) => {
             return Err(ApiError::invalid("provider", "it is the webhook's; name the webhook or the provider"));
         }
         (Some(webhook), None) => {
-            let found = webhooks::find(app, &caller.team, &webhook).await;
-            Some(Source::Webhook(found.map_err(|err| ApiError::from(err).within("webhook"))?.id))
+            Some(Source::Webhook(webhook.parse().map_err(|err| ApiError::invalid("webhook", err))?))
         }
         (None, Some(name)) => Some(Source::Provider(provider(&name)?)),
         (None, None) => None,

@@ -148,7 +148,7 @@ pub(crate) async fn rotate_secret(
     Ok(Json(answer_with_secret(&app, webhook, &base)))
 }
 
-fn config(wire: WebhookConfig) -> Result<domain::WebhookConfig, ApiError> {
+pub(crate) fn config(wire: WebhookConfig) -> Result<domain::WebhookConfig, ApiError> {
     let needed = "needed: {\"mode\": \"token\"}, {\"mode\": \"url_token\"} or {\"mode\": \"signature\", \"scheme\": …}";
     Ok(domain::WebhookConfig {
         name: wire.name.unwrap_or_default(),
@@ -169,7 +169,7 @@ pub(super) fn provider(name: &str) -> Result<Provider, ApiError> {
     name.parse().map_err(|err| ApiError::invalid("provider", err))
 }
 
-fn answer_with_secret(app: &App, webhook: domain::Webhook, base: &BaseUrl) -> Webhook {
+pub(crate) fn answer_with_secret(app: &App, webhook: domain::Webhook, base: &BaseUrl) -> Webhook {
     let secret = webhooks::made_here(app, &webhook).map(|secret| secret.expose().to_owned());
     let is_in_path = webhook.config.auth == WebhookAuth::UrlToken;
     let mut answer = answer(webhook, base);
@@ -179,7 +179,7 @@ fn answer_with_secret(app: &App, webhook: domain::Webhook, base: &BaseUrl) -> We
     Webhook { secret, ..answer }
 }
 
-fn answer(webhook: domain::Webhook, BaseUrl(base): &BaseUrl) -> Webhook {
+pub(crate) fn answer(webhook: domain::Webhook, BaseUrl(base): &BaseUrl) -> Webhook {
     let domain::Webhook { id, config, secrets, created_at, last_updated, .. } = webhook;
     Webhook {
         url: format!("{base}/webhooks/{id}"),

@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod audit;
 pub mod automation;
 pub mod create_run;
+pub mod definition;
 pub mod environment;
 pub mod health;
 pub mod problem;
@@ -31,6 +32,7 @@ pub use artifact::{ArtifactItem, HandoffAttachment, HandoffAttachments, LeftOutF
 pub use audit::{AuditIndex, AuditSegment};
 pub use automation::{Automation, AutomationConfig, AutomationList};
 pub use create_run::{Attachment, CreateRunRequest, FollowupRequest, Image, RunCreated};
+pub use definition::{ApplyRequest, ApplyResult, DefinitionAction, DefinitionChange, DefinitionList, FieldChange};
 pub use environment::{
     AwsProvider, Deleted, Environment, EnvironmentConfig, EnvironmentList, GithubRepo, LastTask, Providers,
 };
