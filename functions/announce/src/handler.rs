@@ -36,6 +36,6 @@ pub(crate) async fn handle(app: &App, message: &QueueMessage) -> Disposition {
 
 fn retried(result: Result<(), impl Error + 'static>, message: &QueueMessage) -> Disposition {
     let Err(err) = result else { return Disposition::Done };
-    tracing::error!(?message, error = %chain(&err), "a notification could not be handled");
+    tracing::error!(?message, error = %chain(&err), "what is told others could not be handled");
     Disposition::Retry
 }

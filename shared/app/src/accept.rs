@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 use crate::App;
 use crate::app::after;
 use crate::metrics;
-use crate::notify::{send_answer, send_changed};
+use crate::notify::send_changed;
 use crate::ports::QueueMessage;
 use crate::queueing::{after_joining, full, placed};
 use crate::rate;
@@ -281,10 +281,9 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
         }
     };
     announce(app, &run).await;
-    if team.subscribed.is_some() && !run.state.is_terminal() {
-        send_changed(app, &run, Topic::Queued, run.created_at).await;
+    if !run.state.is_terminal() {
+        send_changed(app, &run, team.subscribed.is_some(), Topic::Queued, run.created_at).await;
     }
-    send_answer(app, &run).await;
     tracing::info!(run.id = %run_id, trace_id = run_id.trace_id(), team = %new.team, "accepted a run");
     metrics::stage("Accept", &run, now, app.now());
     Ok(AcceptedRun { run_id, state: run.state, created: true })

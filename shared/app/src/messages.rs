@@ -9,7 +9,7 @@ use ozma_store::{Owed, StoreError, Written};
 use crate::App;
 use crate::accept::announce;
 use crate::app::after;
-use crate::notify::{send_answer, send_changed};
+use crate::notify::send_changed;
 use crate::queueing::{after_joining, placed};
 use crate::settle::send_complete;
 
@@ -79,10 +79,8 @@ pub async fn send(app: &App, team: &TeamId, run_id: RunId, from: &str, text: &st
             tracing::info!(run.id = %run_id, "reopened by a follow-up");
             after_joining(app, &placed, &step).await;
             announce(app, &placed).await;
-            if app.team(team).await.is_ok_and(|team| team.subscribed.is_some()) {
-                send_changed(app, &placed, Topic::Queued, placed.updated_at).await;
-            }
-            send_answer(app, &placed).await;
+            let is_subscribed = app.team(team).await.is_ok_and(|team| team.subscribed.is_some());
+            send_changed(app, &placed, is_subscribed, Topic::Queued, placed.updated_at).await;
             return Ok(Sent::Reopened);
         }
     }

@@ -83,8 +83,13 @@ pub(crate) async fn send_answer(app: &App, run: &Run) {
     }
 }
 
-/// Tells that a run is in the queue or has started. Nothing is owed of that: if the message is lost, nobody is notified.
-pub(crate) async fn send_changed(app: &App, run: &Run, topic: Topic, at: Timestamp) {
+/// Tells that a run is in the queue or has started: those who subscribed, if anybody has, and people where it was asked for.
+/// Nothing is owed of that: if the message is lost, nobody is notified.
+pub(crate) async fn send_changed(app: &App, run: &Run, is_subscribed: bool, topic: Topic, at: Timestamp) {
+    send_answer(app, run).await;
+    if !is_subscribed {
+        return;
+    }
     let (team, execution) = (run.team.clone(), run.executions);
     let message = QueueMessage::Changed { team, run: run.run_id, execution, topic, at };
     if let Err(err) = app.queue.send(message).await {

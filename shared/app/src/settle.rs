@@ -18,7 +18,7 @@ use crate::accept::send_tick;
 use crate::app::after;
 use crate::budget::closing;
 use crate::metrics;
-use crate::notify::{send_answer, send_changed};
+use crate::notify::send_changed;
 use crate::ports::{ContainerEnd, QueueMessage};
 use crate::queueing::{after_release, release};
 
@@ -186,10 +186,7 @@ async fn announce(app: &App, execution: ExecutionId, run: &Run, outcome: &Outcom
     if run.state.is_terminal() {
         send_complete(app, run).await;
     } else {
-        if run.subscribed {
-            send_changed(app, run, Topic::Queued, run.updated_at).await;
-        }
-        send_answer(app, run).await;
+        send_changed(app, run, run.subscribed, Topic::Queued, run.updated_at).await;
     }
 }
 

@@ -86,9 +86,44 @@ pub fn last_lines(text: &str, lines: usize, chars: usize) -> String {
     joined.chars().skip(excess).collect()
 }
 
+/// Letters to add, to drop or to change, after Levenshtein, where that are no more than `most`.
+pub fn distance(a: &str, b: &str, most: usize) -> Option<usize> {
+    let b: Vec<char> = b.chars().collect();
+    // At least as many as one is longer than the other: what is far too long is not looked through.
+    if a.chars().take(b.len() + most + 1).count().abs_diff(b.len()) > most {
+        return None;
+    }
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, other) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    Some(row[b.len()]).filter(|distance| *distance <= most)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_to_be_changed_are_counted_up_to_a_bound() {
+        let check = |a: &str, b: &str, expected| {
+            assert_eq!((distance(a, b, 3), distance(b, a, 3)), (expected, expected), "{a} {b}");
+        };
+        check("", "", Some(0));
+        check("auth", "auth", Some(0));
+        check("auht", "auth", Some(2));
+        check("promt", "prompt", Some(1));
+        check("äöü", "aöü", Some(1));
+        check("abc", "xyz", Some(3));
+        check("abcd", "wxyz", None);
+        check("name", &"name".repeat(100_000), None);
+    }
 
     #[test]
     fn text_is_cut_at_characters_not_bytes() {

@@ -203,23 +203,7 @@ fn secret(field: &str, value: &Value) -> Option<(String, &'static str)> {
 /// The name that was meant: the one that takes the fewest letters to be changed, of those that take few.
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = (word.chars().count() / 2).clamp(1, 3);
-    known.map(|name| (distance(word, name), name)).filter(|(distance, _)| *distance <= most).min().map(|(_, name)| name)
-}
-
-/// Levenshtein's.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(100).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    known.filter_map(|name| Some((text::distance(word, name, most)?, name))).min().map(|(_, name)| name)
 }
 
 #[cfg(test)]

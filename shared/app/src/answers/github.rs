@@ -18,21 +18,16 @@ pub(super) async fn tell(link: &Link, telling: &Telling<'_>, answer: &mut Answer
         Place::GithubCommit { repository, sha } => (repository, None, Some(sha.as_str())),
         _ => return Err(Failure::never("this is no place at GitHub")),
     };
-    let repository: Repository = repository.parse().map_err(|err| Failure::never(format!("{err}")))?;
-    let app = app(link)?;
-    let installation = app.installation_of(&repository, telling.now).await?;
-    let speaking = async |permissions| {
-        let token = app.installation_token(installation, &repository, &[], permissions, telling.now).await?;
-        Ok::<_, Error>(app.installation(token.token))
-    };
+    let speaker = Speaker::of(link, repository, telling.now).await?;
+    let repository = &speaker.repository;
     if let Some(item) = item {
-        let api = speaking(Permissions::COMMENT).await?;
-        comment(&api, &repository, item, telling, &link.own, &mut answer.message).await?;
+        let api = speaker.with(Permissions::COMMENT).await?;
+        comment(&api, repository, item, telling, &link.own, &mut answer.message).await?;
     }
     if let Some(commit) = commit {
         let checked = async {
-            let api = speaking(Permissions::CHECK).await?;
-            check(&api, &repository, commit, app.app_id(), telling.said, &mut answer.check).await
+            let api = speaker.with(Permissions::CHECK).await?;
+            check(&api, repository, commit, speaker.app.app_id(), telling.said, &mut answer.check).await
         };
         match checked.await {
             // Not every App may keep checks, and the comment says the same.
@@ -47,18 +42,34 @@ pub(super) async fn tell(link: &Link, telling: &Telling<'_>, answer: &mut Answer
 
 /// Says something on an issue or pull request.
 pub(super) async fn say(link: &Link, repository: &str, item: u64, text: &str, now: Timestamp) -> Result<(), Failure> {
-    let repository: Repository = repository.parse().map_err(|err| Failure::never(format!("{err}")))?;
-    let app = app(link)?;
-    let installation = app.installation_of(&repository, now).await?;
-    let token = app.installation_token(installation, &repository, &[], Permissions::COMMENT, now).await?;
-    app.installation(token.token).create_comment(&repository, item, text).await?;
+    let speaker = Speaker::of(link, repository, now).await?;
+    speaker.with(Permissions::COMMENT).await?.create_comment(&speaker.repository, item, text).await?;
     Ok(())
 }
 
-fn app(link: &Link) -> Result<App, Failure> {
-    let app_id = link.connection.app_id.ok_or_else(|| Failure::never("the webhook's connection has no app_id"))?;
-    let app = App::new(link.http.clone(), link.api.clone(), app_id, &link.secret);
-    app.map_err(|err| Failure::never(format!("{}: {err}", link.connection.secret)))
+/// An App where it is installed.
+struct Speaker {
+    app: App,
+    installation: u64,
+    repository: Repository,
+    now: Timestamp,
+}
+
+impl Speaker {
+    async fn of(link: &Link, repository: &str, now: Timestamp) -> Result<Self, Failure> {
+        let repository: Repository = repository.parse().map_err(|err| Failure::never(format!("{err}")))?;
+        let app_id = link.connection.app_id.ok_or_else(|| Failure::never("the webhook's connection has no app_id"))?;
+        let app = App::new(link.http.clone(), link.api.clone(), app_id, &link.secret);
+        let app = app.map_err(|err| Failure::never(format!("{}: {err}", link.connection.secret)))?;
+        let installation = app.installation_of(&repository, now).await?;
+        Ok(Self { app, installation, repository, now })
+    }
+
+    async fn with(&self, permissions: Permissions) -> Result<Installation, Error> {
+        let Self { app, installation, repository, now } = self;
+        let token = app.installation_token(*installation, repository, &[], permissions, *now).await?;
+        Ok(app.installation(token.token))
+    }
 }
 
 async fn comment(

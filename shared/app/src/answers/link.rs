@@ -1,15 +1,14 @@
 //! A connection, made: with the secret that it names, to an address that may be reached.
 
-use ozma_domain::answer::Again;
 use ozma_domain::id::{TeamId, WebhookId};
 use ozma_domain::provider::{Own, Place, Provider};
 use ozma_domain::receiver::ReceiverUrl;
-use ozma_domain::text::chain;
-use ozma_domain::webhook::Connection;
+use ozma_domain::webhook::{Connection, WebhookConfig};
 use ozma_providers::{BaseUrl, Gitlab, Http, Linear, Slack};
+use ozma_store::StoreError;
 use secrecy::SecretString;
 
-use super::{Failure, deleted};
+use super::Failure;
 use crate::App;
 use crate::outbound::reaching;
 
@@ -22,22 +21,29 @@ pub(super) struct Link {
     pub(super) own: Own,
 }
 
-/// None: the webhook has no connection.
+/// None: the webhook was deleted.
+pub(super) async fn webhook_config(
+    app: &App,
+    team: &TeamId,
+    webhook: &WebhookId,
+) -> Result<Option<WebhookConfig>, StoreError> {
+    let found = app.store.webhook(webhook).await?.map(|saved| saved.webhook);
+    Ok(found.filter(|webhook| webhook.team == *team).map(|webhook| webhook.config))
+}
+
+/// Of a webhook with that configuration.
 pub(super) async fn link(
     app: &App,
     team: &TeamId,
     webhook: &WebhookId,
+    config: Option<WebhookConfig>,
     place: &Place,
-) -> Result<Option<Link>, Failure> {
-    let found = match app.store.webhook(webhook).await {
-        Ok(found) => found,
-        Err(err) => return Err(Failure { reason: chain(&err).to_string(), again: Again::Soon }),
-    };
-    let config = found.filter(|saved| saved.webhook.team == *team).ok_or_else(|| deleted(webhook))?.webhook.config;
+) -> Result<Link, Failure> {
+    let config = config.ok_or_else(|| Failure::never(format!("the webhook {webhook} was deleted")))?;
     let own = config.own();
-    let Some(connection) = config.connection else { return Ok(None) };
-    let provider = place.provider();
-    let default = match provider {
+    let connection =
+        config.connection.ok_or_else(|| Failure::never(format!("the webhook {webhook} answers nobody")))?;
+    let default = match place.provider() {
         Provider::Github => Some("https://api.github.com"),
         Provider::Gitlab => Some(Gitlab::HOST),
         Provider::Jira => None,
@@ -49,18 +55,11 @@ pub(super) async fn link(
         (None, Some(url)) => url.parse().map_err(|err| Failure::never(format!("{url}: {err}")))?,
         (None, None) => return Err(Failure::never("the webhook's connection has no address of the site")),
     };
-    let secret = match app.vault.get(team, &connection.secret).await {
-        Ok(Some(secret)) => secret,
-        Ok(None) => {
-            let name = &connection.secret;
-            return Err(Failure::never(format!("there is no secret {name}; create it with `oz secret create {name}`")));
-        }
-        Err(err) => return Err(Failure { reason: chain(&err).to_string(), again: Again::Soon }),
-    };
-    let unreachable = |reason: String| Failure { reason, again: Again::Soon };
-    let (client, api) =
-        reaching(&url, app.settings.receivers).await.map_err(|err| unreachable(chain(&err).to_string()))?;
-    let http = Http::new(client).map_err(Failure::from)?;
+    let name = &connection.secret;
+    let missing = || Failure::never(format!("there is no secret {name}; create it with `oz secret create {name}`"));
+    let secret = app.vault.get(team, name).await.map_err(|err| Failure::because(&err))?.ok_or_else(missing)?;
+    let (client, api) = reaching(&url, app.settings.receivers).await.map_err(|err| Failure::because(&err))?;
+    let http = Http::new(client)?;
     let api = api.as_str().parse().map_err(|err| Failure::never(format!("{err}")))?;
-    Ok(Some(Link { http, api, secret, connection, own }))
+    Ok(Link { http, api, secret, connection, own })
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ozma_domain::answer::{Again, Answer, Due, Posted, Said};
-use ozma_domain::id::{RunId, WebhookId};
+use ozma_domain::id::RunId;
 use ozma_domain::limits;
 use ozma_domain::provider::Place;
 use ozma_domain::run::Run;
@@ -31,7 +31,7 @@ use ozma_providers::{Disposition, Error, Item};
 use ozma_store::{Owed, SavedAnswer, StoreError, Written};
 use tokio::time::timeout;
 
-use self::link::{Link, link};
+use self::link::{Link, link, webhook_config};
 pub use self::say::{SayError, say};
 use crate::App;
 use crate::app::after;
@@ -89,12 +89,11 @@ pub async fn tell(app: &App, run_id: RunId) -> Result<(), AnswerError> {
             },
             Due::Attempt(begun) => SavedAnswer { answer: *begun, ..saved.clone() },
         };
-        let link = match link(app, &run.team, webhook, place).await {
-            Ok(Some(link)) => Ok(link),
+        let config = webhook_config(app, &run.team, webhook).await?;
+        if config.as_ref().is_some_and(|config| config.connection.is_none()) {
             // Nobody is told.
-            Ok(None) => return settle(app, &run).await,
-            Err(failure) => Err(failure),
-        };
+            return settle(app, &run).await;
+        }
         if app.store.write_answer(&saved, &begun).await? == Written::Lost {
             continue;
         }
@@ -103,11 +102,11 @@ pub async fn tell(app: &App, run_id: RunId) -> Result<(), AnswerError> {
         let telling = Telling { said: &said, place, commit, created_at: request.created_at, now };
         // From here on it is known what was begun: an id or a beginning that is not noted is that of whoever died.
         let mut answer = Answer { busy_until: begun.answer.busy_until, ..saved.answer.clone() };
-        let outcome = match &link {
-            Ok(link) => attempt(link, &telling, &mut answer).await,
-            Err(failure) => Err(Failure { reason: failure.reason.clone(), again: failure.again }),
+        let attempt = async {
+            let link = link(app, &run.team, webhook, config, place).await?;
+            tell_at(&link, &telling, &mut answer).await
         };
-        let answer = match outcome {
+        let answer = match in_time(attempt).await {
             Ok(()) => {
                 tracing::info!(run.id = %run_id, stage = ?said.stage, "told how a run stands");
                 answer.after_success(&mark)
@@ -121,30 +120,26 @@ pub async fn tell(app: &App, run_id: RunId) -> Result<(), AnswerError> {
     }
 }
 
-async fn attempt(link: &Link, telling: &Telling<'_>, answer: &mut Answer) -> Result<(), Failure> {
-    let attempt = async {
-        match telling.place {
-            Place::GithubItem { .. } | Place::GithubCommit { .. } => github::tell(link, telling, answer).await,
-            Place::GitlabItem { project, kind, iid, discussion } => {
-                let (project, iid, discussion) = (*project, *iid, discussion.as_deref());
-                let item = Item { project, kind: *kind, iid, discussion };
-                Ok(gitlab::tell(link, item, telling, &mut answer.message).await?)
-            }
-            Place::JiraIssue { issue } => Ok(jira::tell(link, issue, telling, &mut answer.message).await?),
-            Place::LinearSession { session } => Ok(linear::tell_session(link, session, telling).await?),
-            Place::LinearIssue { issue } => Ok(linear::tell_issue(link, issue, telling, &mut answer.message).await?),
-            Place::SlackThread { channel, thread, .. } => {
-                slack::tell(link, channel, Some(thread), telling, &mut answer.message).await
-            }
-            Place::SlackChannel { channel, .. } => slack::tell(link, channel, None, telling, &mut answer.message).await,
+async fn tell_at(link: &Link, telling: &Telling<'_>, answer: &mut Answer) -> Result<(), Failure> {
+    match telling.place {
+        Place::GithubItem { .. } | Place::GithubCommit { .. } => github::tell(link, telling, answer).await,
+        Place::GitlabItem { project, kind, iid, discussion } => {
+            let item = Item { project: *project, kind: *kind, iid: *iid, discussion: discussion.as_deref() };
+            Ok(gitlab::tell(link, item, telling, &mut answer.message).await?)
         }
-    };
-    in_time(attempt).await
+        Place::JiraIssue { issue } => Ok(jira::tell(link, issue, telling, &mut answer.message).await?),
+        Place::LinearSession { session } => Ok(linear::tell_session(link, session, telling).await?),
+        Place::LinearIssue { issue } => Ok(linear::tell_issue(link, issue, telling, &mut answer.message).await?),
+        Place::SlackThread { channel, thread, .. } => {
+            slack::tell(link, channel, Some(thread), telling, &mut answer.message).await
+        }
+        Place::SlackChannel { channel, .. } => slack::tell(link, channel, None, telling, &mut answer.message).await,
+    }
 }
 
 async fn in_time(attempt: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let within = Duration::from_secs(limits::ANSWER_ATTEMPT_SECONDS);
-    let too_long = || Failure { reason: format!("no end within {} s", within.as_secs()), again: Again::Soon };
+    let too_long = || Failure::soon(format!("no end within {} s", within.as_secs()));
     timeout(within, attempt).await.unwrap_or_else(|_| Err(too_long()))
 }
 
@@ -222,6 +217,15 @@ fn number(id: &str) -> Result<u64, Error> {
 }
 
 impl Failure {
+    fn soon(reason: String) -> Self {
+        Self { reason, again: Again::Soon }
+    }
+
+    /// What we could not do ourselves.
+    fn because(err: &(dyn std::error::Error + 'static)) -> Self {
+        Self::soon(chain(err).to_string())
+    }
+
     /// Nothing changes that until somebody does something about it.
     fn never(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), again: Again::Never }
@@ -237,9 +241,4 @@ impl From<Error> for Failure {
         };
         Self { reason: err.to_string(), again }
     }
-}
-
-/// Of a webhook whose events a run answers.
-fn deleted(webhook: &WebhookId) -> Failure {
-    Failure::never(format!("the webhook {webhook} was deleted"))
 }

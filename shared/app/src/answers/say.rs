@@ -5,7 +5,7 @@ use ozma_domain::id::{DeliveryId, RunId, TeamId, WebhookId};
 use ozma_domain::provider::Place;
 use ozma_providers::{Activity, Gitlab, Item, Jira, Message};
 
-use super::link::{Link, link};
+use super::link::{Link, link, webhook_config};
 use super::{Failure, github, in_time, linear, slack};
 use crate::App;
 
@@ -26,7 +26,11 @@ pub async fn say(
     delivery: DeliveryId,
 ) -> Result<(), SayError> {
     let said = async {
-        let Some(link) = link(app, team, webhook, place).await? else { return Ok(()) };
+        let config = webhook_config(app, team, webhook).await.map_err(|err| Failure::because(&err))?;
+        if config.as_ref().is_some_and(|config| config.connection.is_none()) {
+            return Ok(());
+        }
+        let link = link(app, team, webhook, config, place).await?;
         at(app, &link, place, person, text, delivery).await
     };
     match in_time(said).await {

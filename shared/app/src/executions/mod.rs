@@ -23,7 +23,7 @@ pub use workspace::{save_file, save_set, saved_file};
 
 use crate::App;
 use crate::metrics;
-use crate::notify::{send_answer, send_changed};
+use crate::notify::send_changed;
 use crate::ports::PortError;
 use crate::settle::SettleError;
 
@@ -68,10 +68,7 @@ pub async fn start(app: &App, execution: ExecutionId, token: &str) -> Result<Rep
         let Some(started) = run.started(app.now(), app.settings.lease_seconds) else { return Ok(reply(app, &run)) };
         if app.store.update_run_row(&run, &started).await? == Written::Now {
             let claimed_at = started.execution.as_ref().and_then(|current| current.claimed_at);
-            if started.subscribed {
-                send_changed(app, &started, Topic::Started, started.updated_at).await;
-            }
-            send_answer(app, &started).await;
+            send_changed(app, &started, started.subscribed, Topic::Started, started.updated_at).await;
             metrics::stage("Prepare", &started, claimed_at.unwrap_or(started.updated_at), started.updated_at);
             return Ok(reply(app, &started));
         }

@@ -5,6 +5,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::limits;
+use crate::text::distance;
 
 /// Longer than any zone has set its clocks back: by a day, where the date line moved.
 const LONGEST_REPETITION: SignedDuration = SignedDuration::from_hours(25);
@@ -44,10 +45,7 @@ fn close_to(name: &str) -> Vec<String> {
         if lower.starts_with("etc/") {
             continue;
         }
-        let near = |name: &str| {
-            let could_be = name.len().abs_diff(wanted.len()) <= allowed;
-            if could_be { distance(&wanted, name) } else { usize::MAX }
-        };
+        let near = |name: &str| distance(&wanted, name, allowed).unwrap_or(usize::MAX);
         let away = if city == wanted { 0 } else { near(&lower).min(near(city).saturating_add(1)) };
         if away <= allowed {
             found.push((away, known.to_owned()));
@@ -55,21 +53,6 @@ fn close_to(name: &str) -> Vec<String> {
     }
     found.sort();
     found.into_iter().map(|(_, known)| known).take(3).collect()
-}
-
-/// Letters to add, to drop or to change, after Levenshtein.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, other) in b.bytes().enumerate() {
-            let changed = diagonal + usize::from(letter != other);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// The latest wall time that clocks have shown up to `at`. Every earlier one has been shown, or left out.
