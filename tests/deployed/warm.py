@@ -55,9 +55,7 @@ class Warm:
         mappings = self.world.client("lambda")
         for mapping in mappings.list_event_source_mappings()["EventSourceMappings"]:
             mappings.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
-        scheduler = self.world.client("scheduler")
-        for schedule in scheduler.list_schedules()["Schedules"]:
-            scheduler.delete_schedule(Name=schedule["Name"], GroupName=schedule["GroupName"])
+        self.world.delete_schedules()
 
     def bytes_of_rows(self, run):
         """Of the rows that name a run, as DynamoDB counts them, with what it adds to each."""

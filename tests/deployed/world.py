@@ -238,6 +238,12 @@ class World:
                 if '"ERROR"' in line or "panicked" in line:
                     print(f"    {function}: {line.strip()[:600]}", flush=True)
 
+    def delete_schedules(self):
+        """From now on nobody sweeps but who is asked to."""
+        scheduler = self.client("scheduler")
+        for schedule in scheduler.list_schedules()["Schedules"]:
+            scheduler.delete_schedule(Name=schedule["Name"], GroupName=schedule["GroupName"])
+
     def quiet(self):
         """Nothing is held, nothing runs, nothing is parked or dead, and the sweep has nothing to do."""
         wait_until(lambda: f"no slot is held: {self.slots()}", lambda: not self.slots())
