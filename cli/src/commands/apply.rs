@@ -95,21 +95,40 @@ async fn apply(
         print(global.output_format, &send(plan).await?)?;
         return Ok(Exit::Succeeded);
     }
-    let must_ask = !args.yes && ask::is_possible();
-    if must_ask {
+    let mut shown = None;
+    if !args.yes && ask::is_possible() {
         let planned = send(plan).await?;
         if planned.changes.iter().all(|change| change.action == DefinitionAction::Unchanged) {
             print(global.output_format, &planned)?;
             return Ok(Exit::Succeeded);
         }
-        lines(&planned).iter().for_each(output::note);
+        lines(&planned, Detail::Fields).iter().for_each(output::note);
         if !ask::confirm("Apply this?", false).await? {
             return Err(Failure::new("nothing was applied"));
         }
+        shown = Some(planned);
     }
     let applied = send(&ApplyRequest { plan_only: None, ..plan.clone() }).await?;
-    print(global.output_format, &applied)?;
+    let as_shown = shown.map(|planned| is_as_planned(&planned, &applied));
+    if as_shown == Some(false) {
+        output::note("Others changed something meanwhile. This is what was applied:");
+    }
+    match global.output_format {
+        Format::Pretty | Format::Text if as_shown == Some(true) => {
+            lines(&applied, Detail::Names).iter().try_for_each(output::line)?;
+        }
+        format => print(format, &applied)?,
+    }
     Ok(Exit::Succeeded)
+}
+
+/// Whether what was applied is what somebody said yes to.
+fn is_as_planned(planned: &ApplyResult, applied: &ApplyResult) -> bool {
+    let same = |a: &DefinitionChange, b: &DefinitionChange| {
+        (a.kind, &a.name, a.action, &a.fields) == (b.kind, &b.name, b.action, &b.fields)
+    };
+    planned.changes.len() == applied.changes.len()
+        && planned.changes.iter().zip(&applied.changes).all(|(a, b)| same(a, b))
 }
 
 pub(crate) async fn export(global: &Global, args: ExportArgs) -> Result<Exit, Failure> {
@@ -175,12 +194,19 @@ fn print(format: Format, result: &ApplyResult) -> Result<(), Failure> {
     match format {
         Format::Json => output::json(result),
         Format::Ndjson => result.changes.iter().try_for_each(output::json_line),
-        Format::Pretty | Format::Text => lines(result).iter().try_for_each(output::line),
+        Format::Pretty | Format::Text => lines(result, Detail::Fields).iter().try_for_each(output::line),
     }
 }
 
+/// How much is told of each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Names,
+    Fields,
+}
+
 /// What differs, and at the end how much; with what is told only once.
-fn lines(result: &ApplyResult) -> Vec<String> {
+fn lines(result: &ApplyResult, detail: Detail) -> Vec<String> {
     let mut lines = Vec::new();
     for change in &result.changes {
         let sign = match change.action {
@@ -190,7 +216,10 @@ fn lines(result: &ApplyResult) -> Vec<String> {
             DefinitionAction::Unchanged => continue,
         };
         lines.push(format!("{sign} {} {}", change.kind, change.name));
-        lines.extend(change.fields.iter().flat_map(field).map(|line| format!("    {line}")));
+        if detail == Detail::Fields {
+            let fields = change.fields.iter().flat_map(flat);
+            lines.extend(fields.flat_map(|change| field(&change)).map(|line| format!("    {line}")));
+        }
         let once = [("URL", &change.url), ("Secret", &change.secret), ("Note", &change.note)];
         let once = once.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
         lines.extend(once.map(|(name, value)| format!("    {} {value}", styled(CYAN, format_args!("{name}:")))));
@@ -214,6 +243,19 @@ fn summary(result: &ApplyResult) -> String {
     match result.applied {
         true => format!("Applied: {created} created, {updated} changed, {deleted} deleted, {unchanged} unchanged."),
         false => format!("Plan: {created} to create, {updated} to change, {deleted} to delete, {unchanged} unchanged."),
+    }
+}
+
+/// Each member by itself of an object that is new.
+fn flat(change: &FieldChange) -> Vec<FieldChange> {
+    match (&change.old, &change.new) {
+        (None, Some(Value::Object(members))) if !members.is_empty() => {
+            let member = |(name, new): (&String, &Value)| {
+                flat(&FieldChange { field: format!("{}.{name}", change.field), old: None, new: Some(new.clone()) })
+            };
+            members.iter().flat_map(member).collect()
+        }
+        _ => vec![change.clone()],
     }
 }
 
@@ -277,7 +319,7 @@ mod tests {
     fn a_plan_reads_as_a_difference() {
         let result: ApplyResult = serde_json::from_value(json!({"set": "default", "applied": false, "changes": [
             {"kind": "webhook", "name": "acme", "action": "create", "fields": [
-                {"field": "auth", "new": {"mode": "token"}}]},
+                {"field": "auth", "new": {"mode": "signature", "scheme": "github"}}, {"field": "own", "new": {}}]},
             {"kind": "automation", "name": "fix", "action": "update", "fields": [
                 {"field": "paused", "old": true, "new": false},
                 {"field": "run.title", "old": "a"},
@@ -286,9 +328,11 @@ mod tests {
             {"kind": "environment", "name": "web", "action": "unchanged"},
         ]}))
         .unwrap();
-        insta::assert_snapshot!(plain(&lines(&result)), @r#"
+        insta::assert_snapshot!(plain(&lines(&result, Detail::Fields)), @r#"
         + webhook acme
-            auth: {"mode":"token"}
+            auth.mode: "signature"
+            auth.scheme: "github"
+            own: {}
         ~ automation fix
             paused: true → false
             run.title: "a" → nothing
@@ -306,7 +350,8 @@ mod tests {
             {"kind": "webhook", "name": "acme", "action": "create", "url": "https://x/webhooks/wh_1", "secret": "hush"},
         ]}))
         .unwrap();
-        insta::assert_snapshot!(plain(&lines(&result)), @r"
+        assert!(is_as_planned(&result, &ApplyResult { applied: false, ..result.clone() }));
+        insta::assert_snapshot!(plain(&lines(&result, Detail::Names)), @r"
         + webhook acme
             URL: https://x/webhooks/wh_1
             Secret: hush
