@@ -31,6 +31,10 @@ pub(crate) struct TriggerArgs {
     #[arg(long, value_name = "LOGIN")]
     allow_login: Vec<String>,
 
+    /// Somebody by the address that the provider tells of them, or all of a domain as *@example.com; repeatable
+    #[arg(long, value_name = "ADDRESS")]
+    allow_email: Vec<String>,
+
     /// Checks start it whoever made them run, over code of forks too
     #[arg(long)]
     allow_any_checks: bool,
@@ -45,7 +49,7 @@ pub(crate) struct TriggerArgs {
 }
 
 impl TriggerArgs {
-    /// What is named replaces what is there; logins are added.
+    /// What is named replaces what is there; logins and addresses are added.
     pub(crate) fn add_to(self, trigger: &mut Option<Trigger>) -> Result<(), Failure> {
         let mut on = trigger.take().unwrap_or_default();
         if self.on.is_some() || self.provider.is_some() {
@@ -57,12 +61,15 @@ impl TriggerArgs {
         if let Some(filter) = &self.filter {
             on.filter = Some(read_filter(filter)?);
         }
-        let Allow { associations, logins, any_checks, fork_secrets } = on.allow.take().unwrap_or_default();
+        let Allow { associations, logins, emails, any_checks, fork_secrets } = on.allow.take().unwrap_or_default();
         let mut logins: BTreeSet<String> = logins.unwrap_or_default();
         logins.extend(self.allow_login);
+        let mut emails: BTreeSet<String> = emails.unwrap_or_default();
+        emails.extend(self.allow_email);
         let allow = Allow {
             associations,
             logins: Some(logins).filter(|logins| !logins.is_empty()),
+            emails: Some(emails).filter(|emails| !emails.is_empty()),
             any_checks: any_checks.or(self.allow_any_checks.then_some(true)),
             fork_secrets: fork_secrets.or(self.allow_fork_secrets.then_some(true)),
         };
@@ -90,6 +97,7 @@ pub(crate) fn lines(trigger: Option<&Trigger>) -> Vec<(&'static str, String)> {
     let allowed = [
         allow.associations.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
         allow.logins.map(|logins| logins.into_iter().collect::<Vec<_>>().join(", ")),
+        allow.emails.map(|emails| emails.into_iter().collect::<Vec<_>>().join(", ")),
         allow.any_checks.map(|_| "any checks".to_owned()),
         allow.fork_secrets.map(|_| "secrets for forks".to_owned()),
     ];

@@ -1,7 +1,7 @@
 //! `oz delivery`: what came in, and what became of it.
 
 use clap::{Args, Subcommand};
-use ozma_api::wire::Delivery;
+use ozma_api::wire::{Delivery, DeliveryReply, DeliveryWord};
 use ozma_domain::id::DeliveryId;
 use ozma_domain::text::{one_line, shorten};
 
@@ -81,7 +81,11 @@ impl ListArgs {
 }
 
 fn row(delivery: &Delivery, now: jiff::Timestamp) -> Vec<Text> {
-    let started = delivery.runs.iter().filter(|run| run.state == "started").map(|run| one_line(&run.automation));
+    let started = delivery
+        .runs
+        .iter()
+        .filter(|run| matches!(run.state.as_str(), "started" | "followed_up"))
+        .map(|run| one_line(&run.automation));
     vec![
         Text::Id(delivery.id.to_string()),
         values::age(delivery.received_at, now).into(),
@@ -103,7 +107,7 @@ fn verdict(delivery: &Delivery) -> String {
 fn lines(delivery: &Delivery) -> Vec<(&'static str, String)> {
     let runs = delivery.runs.iter().map(|run| {
         let reason = run.reason.as_deref().map(|reason| format!(": {}", one_line(reason))).unwrap_or_default();
-        format!("{} {} {}{reason}", one_line(&run.automation), run.state, run.run_id)
+        format!("{} {} {}{reason}", one_line(&run.automation), run.state.replace('_', " "), run.run_id)
     });
     let left = delivery.left.iter().map(|left| format!("{}: {}", one_line(&left.automation), one_line(&left.why)));
     let lines = [
@@ -118,9 +122,23 @@ fn lines(delivery: &Delivery) -> Vec<(&'static str, String)> {
         ("Reason", delivery.reason.as_deref().map(one_line).unwrap_or_default()),
         ("Runs", runs.collect::<Vec<_>>().join("\n")),
         ("Not started", left.collect::<Vec<_>>().join("\n")),
+        ("Said to us", delivery.word.as_ref().map(word).unwrap_or_default()),
+        ("Replied", delivery.reply.as_ref().map(reply).unwrap_or_default()),
         ("Replay of", delivery.replay_of.map(|id| id.to_string()).unwrap_or_default()),
     ];
     lines.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+fn word(word: &DeliveryWord) -> String {
+    let done = word.done.as_deref().map_or_else(|| "nothing was done yet".to_owned(), one_line);
+    let runs = word.run_ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    format!("{}: {done} {runs}", word.said).trim_end().to_owned()
+}
+
+fn reply(reply: &DeliveryReply) -> String {
+    let to = reply.person.as_deref().map(|person| format!(" to {}", one_line(person))).unwrap_or_default();
+    let posted = if reply.posted { "" } else { ", not yet there" };
+    format!("{}{to}{posted}", one_line(&reply.text))
 }
 
 #[cfg(test)]
@@ -157,5 +175,12 @@ mod tests {
         ");
         let rejected = Delivery { verdict: "rejected".to_owned(), status: Some(401), repeats: 0, ..delivery };
         assert_eq!(verdict(&rejected), "rejected (401)");
+        let word_of = |value| word(&serde_json::from_value(value).unwrap());
+        assert_eq!(word_of(serde_json::json!({"said": "stop"})), "stop: nothing was done yet");
+        let stopped = serde_json::json!({"said": "stop", "done": "stopped by ann at github",
+            "run_ids": ["019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f11"]});
+        assert_eq!(word_of(stopped), "stop: stopped by ann at github 019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f11");
+        let unsaid = DeliveryReply { text: "a\nb".to_owned(), person: Some("ann".to_owned()), posted: false };
+        assert_eq!(reply(&unsaid), "a b to ann, not yet there");
     }
 }

@@ -14,6 +14,7 @@ use ozma_app::deliver::deliver;
 use ozma_app::dispatch::drain;
 use ozma_app::notify::changed;
 use ozma_app::ports::{ContainerEnd, QueueMessage};
+use ozma_app::reply;
 use ozma_app::settle::container_gone;
 use ozma_app::sweep::sweep;
 use ozma_boot::local::{LocalLauncher, LocalQueue};
@@ -102,7 +103,7 @@ async fn handle_messages(app: Arc<App>, queue: Arc<LocalQueue>, handlers: TaskTr
         let (room, permit) = match &message {
             // It waits for its turn by itself.
             QueueMessage::Notify { subscription, .. } => (receivers.room_of(subscription), None),
-            QueueMessage::Answer { .. } => (answering.clone(), None),
+            QueueMessage::Answer { .. } | QueueMessage::Reply { .. } => (answering.clone(), None),
             _ => (handling.clone(), handling.clone().acquire_owned().await.ok()),
         };
         let app = app.clone();
@@ -149,6 +150,9 @@ async fn handle(app: &App, message: &QueueMessage, work: Work) -> bool {
         QueueMessage::Answer { run, .. } => tell(app, *run).await.err().map(|err| logged("an answer", &err)),
         QueueMessage::Notify { team, subscription, notification } => {
             deliver(app, team, subscription, notification).await.err().map(|err| logged("a notification", &err))
+        }
+        QueueMessage::Reply { team, delivery } => {
+            reply::post(app, team, *delivery).await.err().map(|err| logged("a reply", &err))
         }
     };
     failed.is_none()

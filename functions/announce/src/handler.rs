@@ -1,4 +1,5 @@
-//! An end: what it owes is done, as far as it can be now. A change of a run: who subscribed to it is notified.
+//! An end: what it owes is done, as far as it can be now. A change of a run: who subscribed to it is notified. A delivery:
+//! whoever caused it is told what came of it.
 
 use std::error::Error;
 
@@ -8,6 +9,7 @@ use ozma_app::complete::complete;
 use ozma_app::deliver::deliver;
 use ozma_app::notify::changed;
 use ozma_app::ports::QueueMessage;
+use ozma_app::reply;
 use ozma_boot::aws::Disposition;
 use ozma_domain::text::chain;
 
@@ -31,6 +33,7 @@ pub(crate) async fn handle(app: &App, message: &QueueMessage) -> Disposition {
         QueueMessage::Notify { team, subscription, notification } => {
             retried(deliver(app, team, subscription, notification).await, message)
         }
+        QueueMessage::Reply { team, delivery } => retried(reply::post(app, team, *delivery).await, message),
     }
 }
 

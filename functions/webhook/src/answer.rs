@@ -5,7 +5,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ozma_app::receive::{Delivered, ReceiveError, Refused};
-use ozma_domain::delivery::OwedState;
+use ozma_domain::delivery::Owes;
 use ozma_domain::id::{DeliveryId, RunId};
 use ozma_domain::text::chain;
 use serde::Serialize;
@@ -22,6 +22,9 @@ struct Accepted<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<RunId>,
     runs: Vec<Run<'a>>,
+    /// Runs that there were, which were told what was said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    followed_up: Vec<Run<'a>>,
 }
 
 #[derive(Serialize)]
@@ -30,8 +33,12 @@ struct Run<'a> {
     run_id: RunId,
 }
 
-/// 202, whatever it started: what it did not start is the owner's to see, in the log.
+/// 202, whatever it started: what it did not start is the owner's to see, in the log. A command of Slack's is answered for
+/// whoever typed it, and seen by nobody else; Slack shows nothing of what is not 200.
 pub(crate) fn delivered(delivered: &Delivered) -> Response {
+    if let Some(text) = delivered.said() {
+        return Json(json!({"response_type": "ephemeral", "text": text})).into_response();
+    }
     match &delivered.refused {
         Some(Refused::TooMany { reason, retry_seconds }) => {
             return later(reason, *retry_seconds);
@@ -41,13 +48,17 @@ pub(crate) fn delivered(delivered: &Delivered) -> Response {
         }
         None => {}
     }
-    let started = delivered.delivery.runs.iter().filter(|run| run.state == OwedState::Started);
-    let runs: Vec<_> = started.map(|run| Run { automation: &run.name, run_id: run.run_id }).collect();
+    let done = |owes: Owes| {
+        let runs = delivered.delivery.runs.iter().filter(move |run| run.is_started(owes));
+        runs.map(|run| Run { automation: &run.name, run_id: run.run_id }).collect::<Vec<_>>()
+    };
+    let runs = done(Owes::Run);
     let accepted = Accepted {
         delivery_id: delivered.delivery.id,
         duplicate: delivered.duplicate,
         run_id: runs.first().map(|run| run.run_id),
         runs,
+        followed_up: done(Owes::FollowUp),
     };
     (StatusCode::ACCEPTED, Json(accepted)).into_response()
 }

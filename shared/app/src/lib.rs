@@ -24,6 +24,8 @@ pub mod metrics;
 pub mod notify;
 pub mod ports;
 pub mod receive;
+#[cfg(feature = "outbound")]
+pub mod reply;
 pub mod schedules;
 pub mod settle;
 pub mod subscriptions;

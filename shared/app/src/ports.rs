@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use ozma_domain::aws::{RoleArn, SecretReference};
 use ozma_domain::failure::FailureClass;
-use ozma_domain::id::{ExecutionId, NotificationId, RunId, SecretName, SubscriptionId, TeamId};
+use ozma_domain::id::{DeliveryId, ExecutionId, NotificationId, RunId, SecretName, SubscriptionId, TeamId};
 use ozma_domain::plan::Size;
 use ozma_domain::protocol::AwsCredentials;
 use ozma_domain::repository::Repository;
@@ -60,6 +60,8 @@ pub enum QueueMessage {
     /// An attempt to deliver the notification is due. Each has a message of its own, so that a receiver that takes its time
     /// takes nobody else's.
     Notify { team: TeamId, subscription: SubscriptionId, notification: NotificationId },
+    /// Whoever caused the delivery is to be told what came of it, where they said it.
+    Reply { team: TeamId, delivery: DeliveryId },
 }
 
 impl QueueMessage {
@@ -69,7 +71,8 @@ impl QueueMessage {
             | Self::Complete { team, .. }
             | Self::Changed { team, .. }
             | Self::Answer { team, .. }
-            | Self::Notify { team, .. } => team,
+            | Self::Notify { team, .. }
+            | Self::Reply { team, .. } => team,
         }
     }
 }

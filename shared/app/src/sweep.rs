@@ -249,9 +249,10 @@ impl Round<'_> {
             let mut done = saved.delivery.is_done();
             if !done {
                 match receive::finish(app, saved).await {
-                    Ok(_) => {
-                        self.repairs.delivered += 1;
-                        done = true;
+                    // A run whose last end is still being recorded hears what was said to it later.
+                    Ok(finished) => {
+                        done = finished.delivery.is_done();
+                        self.repairs.delivered += usize::from(done);
                     }
                     // Neither its body nor its automation will come back.
                     Err(err @ (ReceiveError::Nowhere | ReceiveError::Decode(_))) => {

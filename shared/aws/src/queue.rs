@@ -30,7 +30,8 @@ impl SqsQueue {
             QueueMessage::Complete { .. }
             | QueueMessage::Changed { .. }
             | QueueMessage::Answer { .. }
-            | QueueMessage::Notify { .. } => {
+            | QueueMessage::Notify { .. }
+            | QueueMessage::Reply { .. } => {
                 let missing = || PortError::new("this function has no queue for ends (OZ_ENDS_QUEUE_URL)");
                 self.ends_url.as_ref().ok_or_else(missing)?
             }
@@ -59,7 +60,8 @@ pub(crate) fn group(message: &QueueMessage) -> &str {
         QueueMessage::Tick { .. }
         | QueueMessage::Complete { .. }
         | QueueMessage::Changed { .. }
-        | QueueMessage::Answer { .. } => message.team().as_str(),
+        | QueueMessage::Answer { .. }
+        | QueueMessage::Reply { .. } => message.team().as_str(),
     }
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AutomationId, DeliveryId, RunId, TeamId, WebhookId};
-use crate::provider::{Place, Provider};
+use crate::provider::{Control, Place, Provider, slack};
 
 /// One event that came in, however often it was delivered. Written before the runs that it starts, with their ids, so that
 /// whoever goes on after a crash starts the very same.
@@ -34,6 +34,12 @@ pub struct Delivery {
     /// What listens and was not started, and why. No more than [`crate::limits::DELIVERY_LEFT`].
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub left: Vec<Left>,
+    /// What it says is to us and not to an agent: it starts nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub told: Option<Told>,
+    /// What whoever caused it is answered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reply: Option<Reply>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub replay_of: Option<DeliveryId>,
 }
@@ -62,7 +68,7 @@ pub enum Verdict {
     },
 }
 
-/// A run that a delivery starts.
+/// A run that a delivery starts, or goes on with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owed {
     pub automation: AutomationId,
@@ -72,7 +78,19 @@ pub struct Owed {
     /// Whether the run may have secrets: whose code it works on decided it.
     pub secrets: bool,
     #[serde(default)]
+    pub owes: Owes,
+    #[serde(default)]
     pub state: OwedState,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owes {
+    /// A new run.
+    #[default]
+    Run,
+    /// A message to a run that there is: what was said goes on with it.
+    FollowUp,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,12 +99,10 @@ pub enum OwedState {
     /// Nobody has said yet what became of it.
     #[default]
     Owed,
+    /// The run was accepted, or has its message.
     Started,
     /// It cannot be. Whoever delivers it again may find that it can.
-    Refused {
-        reason: String,
-        again: bool,
-    },
+    Refused { reason: String, again: bool },
 }
 
 /// An automation that the event did not start.
@@ -94,6 +110,33 @@ pub enum OwedState {
 pub struct Left {
     pub name: String,
     pub why: String,
+}
+
+/// A word to us.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub word: Control,
+    /// What was done, in a sentence. None: nobody has done it yet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub done: Option<String>,
+    /// To which runs.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub runs: Vec<RunId>,
+}
+
+/// A sentence or a few for somebody who caused a delivery. It is decided with what was done, and noted with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    pub text: String,
+    /// Whom it is for, by the id that the provider knows them by.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub person: Option<String>,
+    /// None: it is in the answer to the delivery, and nowhere else.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<Place>,
+    /// It is there.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub posted: bool,
 }
 
 /// The event that a run was started by, as the run remembers it.
@@ -134,9 +177,25 @@ impl Delivery {
         self.kind.as_deref().unwrap_or(&self.event)
     }
 
-    /// Whether each run that it starts has been tried.
+    /// Whether each run that it starts has been tried, and each word to us obeyed.
     pub fn is_done(&self) -> bool {
-        self.runs.iter().all(|run| run.state != OwedState::Owed)
+        self.runs.iter().all(|run| run.state != OwedState::Owed) && !self.is_to_be_obeyed()
+    }
+
+    /// Whether it says something to us that nothing was done about yet.
+    pub fn is_to_be_obeyed(&self) -> bool {
+        self.told.as_ref().is_some_and(|told| told.done.is_none())
+    }
+
+    /// What is still to be said where it came from.
+    pub fn unsaid(&self) -> Option<(&Reply, &Place)> {
+        let reply = self.reply.as_ref().filter(|reply| !reply.posted)?;
+        Some((reply, reply.place.as_ref()?))
+    }
+
+    /// Whether its sender shows the answer to the person who caused it: a slash command of Slack.
+    pub fn is_answered_at_once(&self) -> bool {
+        self.provider == Some(Provider::Slack) && self.event == slack::SLASH_COMMAND
     }
 
     /// Whether to deliver it again could start more.
@@ -146,6 +205,10 @@ impl Delivery {
 }
 
 impl Owed {
+    pub fn is_started(&self, owes: Owes) -> bool {
+        self.owes == owes && self.state == OwedState::Started
+    }
+
     /// Whether it is worth a try.
     pub fn may_start(&self) -> bool {
         match self.state {

@@ -35,6 +35,16 @@ pub const WEBHOOK_REJECTIONS_PER_MINUTE: u32 = 60;
 /// How long the log keeps a delivery. Its body expires with it.
 pub const DELIVERY_SECONDS: i64 = 30 * 24 * 3600;
 
+/// For how long what is said in a conversation goes to its run, from when that was started or last heard of it.
+pub const CONVERSATION_SECONDS: i64 = 30 * 24 * 3600;
+
+/// How long a message to a run is tried whose last end is still being recorded.
+pub const FOLLOW_UP_SECONDS: i64 = 3600;
+
+/// Runs that are looked through for those that are at work, and of which a status tells.
+pub const STATUS_LOOKBACK: usize = 200;
+pub const STATUS_RUNS: usize = 10;
+
 /// Automations that one event may start, and those that it did not start that its log names.
 pub const DELIVERY_RUNS: usize = 50;
 pub const DELIVERY_LEFT: usize = 20;

@@ -79,11 +79,7 @@ impl Trigger {
             let name = text::shorten(&text::one_line(name), 40);
             return Err(InvalidField::new("on.events", format!("\"{name}\" is no name of an event")));
         }
-        let logins = &self.allow.logins;
-        if logins.len() > limits::ALLOWED_LOGINS || logins.iter().any(|login| login.len() > limits::LOGIN_BYTES) {
-            let reason = format!("at most {} of {} bytes", limits::ALLOWED_LOGINS, limits::LOGIN_BYTES);
-            return Err(InvalidField::new("on.allow.logins", reason));
-        }
+        self.allow.check()?;
         if self.runs_per_object.is_some_and(|runs| !(1..=limits::QUEUED_RUNS_MAX).contains(&runs)) {
             return Err(InvalidField::new("on.runs_per_object", format!("from 1 to {}", limits::QUEUED_RUNS_MAX)));
         }
@@ -107,6 +103,25 @@ impl Trigger {
             None => Start { secrets: true },
         };
         if self.filter.matches(event.payload) { Ok(start) } else { Err(Unmatched::Filter) }
+    }
+
+    /// Whether the event, which is said in a conversation that a run of the automation answers, goes on with that run. It was
+    /// routed there already, so that the filter is not asked again; who may is.
+    pub fn continues(&self, event: &Event<'_>) -> Result<(), Unmatched> {
+        let Some(occurrence) = event.occurrence else { return Err(Unmatched::Filter) };
+        if let Some(sign) = occurrence.own {
+            return Err(Refused::Own(sign).into());
+        }
+        if occurrence.control.is_some() {
+            return Err(Unmatched::Control);
+        }
+        let began = occurrence.goes_on_with();
+        let takes = |name: &String| event.is(name) || began == Some(name.as_str());
+        if !self.events.is_empty() && !self.events.iter().any(takes) {
+            return Err(Unmatched::Event { wanted: self.events.join(", ") });
+        }
+        may_start(occurrence, &self.allow)?;
+        Ok(())
     }
 
     pub fn runs_per_object(&self) -> u32 {
@@ -157,6 +172,7 @@ mod tests {
         check(json!({"events": vec!["x"; 51]}), "on.events: at most 50");
         check(json!({"runs_per_object": 0}), "on.runs_per_object: from 1 to");
         check(json!({"allow": {"logins": ["a".repeat(101)]}}), "on.allow.logins: at most");
+        check(json!({"allow": {"emails": ["ann"]}}), "on.allow.emails: \"ann\" is neither");
     }
 
     #[test]
@@ -204,6 +220,32 @@ mod tests {
         verdict(json!({"filter": {"action": "opened"}}), no_right, "Codertocat is NONE of the repository");
         verdict(labeled.clone(), |o| o.control = Some(Control::Stop { run: None }), "it is said to Ozma");
         verdict(labeled, |o| o.own = Some(OwnSign::App), "it comes from Ozma itself");
+    }
+
+    #[track_caller]
+    fn continues(value: Value, change: impl FnOnce(&mut Occurrence), expected: &str) {
+        let payload: Value =
+            serde_json::from_str(include_str!("../../../events/linear/AgentSessionEvent-prompted.json")).unwrap();
+        let decoded = Provider::Linear.decode("", &payload, &Own::default()).unwrap();
+        let Decoded::Used(mut occurrence) = decoded else { panic!("{decoded:?}") };
+        change(&mut occurrence);
+        let event = Event { name: "", payload: &payload, occurrence: Some(&occurrence) };
+        let told = trigger(value).continues(&event).map_or_else(|err| err.to_string(), |()| "goes on".to_owned());
+        assert!(told.starts_with(expected), "{told}");
+    }
+
+    #[test]
+    fn what_goes_on_bypasses_the_filter_and_never_who_may() {
+        continues(json!({}), |_| {}, "goes on");
+        continues(json!({"filter": {"action": "created"}}), |_| {}, "goes on");
+        continues(json!({"events": ["agent_session.prompted"]}), |_| {}, "goes on");
+        continues(json!({"events": ["agent_session.created"]}), |_| {}, "goes on");
+        continues(json!({"events": ["issue.labeled"]}), |_| {}, "it takes issue.labeled alone");
+        let nobody = json!({"allow": {"associations": []}});
+        continues(nobody, |_| {}, "11c5ce7d-229b-4487-b23b-f404e4a8c85d is MEMBER of the repository, and may not");
+        continues(json!({}), |o| o.own = Some(OwnSign::App), "it comes from Ozma itself");
+        continues(json!({}), |o| o.control = Some(Control::Help), "it is said to Ozma");
+        continues(json!({}), |o| o.actor.kind = crate::provider::ActorKind::Bot, "11c5ce7d");
     }
 
     #[test]

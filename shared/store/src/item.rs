@@ -89,6 +89,20 @@ pub(crate) fn replace_if(table: &str, item: Item, name: &str, value: AttributeVa
     TransactWriteItem::builder().put(put).build()
 }
 
+/// Puts a row, unless there is one whose `name` is greater than this one's.
+pub(crate) fn replace_up_to(table: &str, item: Item, name: &str) -> TransactWriteItem {
+    let value = item.get(name).cloned().unwrap_or(AttributeValue::Null(true));
+    let put = Put::builder()
+        .table_name(table)
+        .set_item(Some(item))
+        .condition_expression("attribute_not_exists(pk) OR #n <= :v")
+        .expression_attribute_names("#n", name)
+        .expression_attribute_values(":v", value)
+        .build()
+        .expect("table and item are set");
+    TransactWriteItem::builder().put(put).build()
+}
+
 /// Deletes a row, be it there or not.
 pub(crate) fn delete(table: &str, key: &Key<'_>) -> TransactWriteItem {
     let delete =
@@ -109,16 +123,30 @@ pub(crate) fn delete_if(table: &str, key: &Key<'_>, name: &str, value: Attribute
     TransactWriteItem::builder().delete(delete).build()
 }
 
-/// Deletes a row on condition that it has no attribute `name`.
-pub(crate) fn delete_without(table: &str, key: &Key<'_>, name: &str) -> TransactWriteItem {
+/// Deletes a row on condition that its attribute `name`, if it has one, is `value`.
+pub(crate) fn delete_with_at_most(table: &str, key: &Key<'_>, name: &str, value: AttributeValue) -> TransactWriteItem {
     let delete = Delete::builder()
         .table_name(table)
         .set_key(Some(key.attributes()))
-        .condition_expression("attribute_not_exists(#n)")
+        .condition_expression("attribute_not_exists(#n) OR #n = :v")
         .expression_attribute_names("#n", name)
+        .expression_attribute_values(":v", value)
         .build()
         .expect("table and key are set");
     TransactWriteItem::builder().delete(delete).build()
+}
+
+/// Writes nothing, on condition that `name` of a row still is `value`.
+pub(crate) fn check_is(table: &str, key: &Key<'_>, name: &str, value: AttributeValue) -> TransactWriteItem {
+    let check = ConditionCheck::builder()
+        .table_name(table)
+        .set_key(Some(key.attributes()))
+        .condition_expression("#n = :v")
+        .expression_attribute_names("#n", name)
+        .expression_attribute_values(":v", value)
+        .build()
+        .expect("table, key and condition are set");
+    TransactWriteItem::builder().condition_check(check).build()
 }
 
 /// Writes nothing, on condition that a row is there whose `name` is anything but `value`.

@@ -27,6 +27,8 @@ pub(crate) enum Key<'a> {
     Message(RunId, &'a str),
     /// What was told of a run where it was asked for.
     Answer(RunId),
+    /// Which message it was that may be sent again, by the name that it is sent under.
+    Sent(RunId, &'a str),
     /// A run that this one is the parent of.
     Child(RunId, RunId),
     /// A run that may start now, by the rank of its turn.
@@ -63,6 +65,9 @@ pub(crate) enum Key<'a> {
     Delivery(&'a TeamId, DeliveryId),
     /// Which delivery something was, by the hash of whence it came and what told it apart.
     Seen(&'a str),
+    /// Which run of an automation hears what is said in a conversation. The partition is the conversation, by a hash of whence
+    /// it is told and what its provider calls it.
+    Thread(&'a TeamId, &'a str, &'a AutomationId),
     /// The partition is the team's list of subscriptions.
     Subscription(&'a TeamId, &'a SubscriptionId),
     /// In the order of their events, because their ids are.
@@ -100,6 +105,7 @@ impl Key<'_> {
             Self::Child(run, child) => (format!("run#{run}"), format!("child#{child}")),
             Self::Message(run, id) => (format!("run#{run}"), format!("message#{id}")),
             Self::Answer(run) => (format!("run#{run}"), "answer".to_owned()),
+            Self::Sent(run, name) => (format!("run#{run}"), format!("sent#{name}")),
             // Virtual time: see `ozma_domain::lane`.
             Self::Queued(team, rank, run) => (format!("team#{team}#queue"), format!("{rank:016}#{run}")),
             Self::Alarm(team, at, run) => (format!("team#{team}#alarms"), format!("{}#{run}", millis(*at))),
@@ -123,6 +129,7 @@ impl Key<'_> {
             Self::WebhookName(team, name) => (format!("team#{team}#webhook-names"), (*name).to_owned()),
             Self::Delivery(team, id) => (format!("team#{team}#deliveries"), id.to_string()),
             Self::Seen(hash) => (format!("seen#{hash}"), "delivery".to_owned()),
+            Self::Thread(team, hash, id) => (format!("team#{team}#thread#{hash}"), id.to_string()),
             Self::Subscription(team, id) => (format!("team#{team}#subscriptions"), id.to_string()),
             Self::Notification(subscription, id) => {
                 (format!("subscription#{subscription}#notifications"), id.to_string())
@@ -178,6 +185,7 @@ mod tests {
             Key::PastExecution(run, 1),
             Key::Message(run, "000001"),
             Key::Answer(run),
+            Key::Sent(run, "019aa3cd-2e00-7707-8707-070707070707"),
             Key::Child(run, run),
             Key::Queued(&team, 1_000_000_000, run),
             Key::Alarm(&team, at, run),
@@ -199,6 +207,7 @@ mod tests {
             Key::WebhookName(&team, "acme"),
             Key::Delivery(&team, DeliveryId::new(1_763_700_000_000, [7; 10])),
             Key::Seen("c0ffee"),
+            Key::Thread(&team, "c0ffee", &automation),
             Key::Subscription(&team, &subscription),
             Key::Notification(&subscription, &notification),
             Key::DueNotification(&team, at, &notification),

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use jiff::Timestamp;
 use ozma_domain::id::{RunId, TeamId};
+use ozma_domain::protocol::Message;
 use ozma_domain::run::{Execution, Run, RunRequest};
 use ozma_domain::state::RunState;
 use serde::{Deserialize, Serialize};
 
 use crate::concurrency::{KeyRelease, KeyStep};
 use crate::error::StoreError;
-use crate::item::{check_not, create, delete_without, replace, replace_if, set_if_there, to_item, update};
+use crate::item::{check_not, create, delete_with_at_most, replace, replace_if, set_if_there, to_item, update};
 use crate::key::Key;
 use crate::ledger::LedgerChange;
+use crate::messages::SentRow;
 use crate::slots::SlotRow;
 use crate::table::{Consistency, Order, Range, Store, Written};
 
@@ -46,6 +48,11 @@ impl Owed {
         owed.extend(run.answered.then_some(Self::Answer));
         owed
     }
+}
+
+/// As it stands in the row of an end.
+fn owed_value(owed: &[Owed]) -> Result<AttributeValue, StoreError> {
+    serde_dynamo::to_attribute_value(owed).map_err(|err| StoreError::unreadable("what is owed", err))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -98,11 +105,21 @@ impl Store {
         Ok(self.query::<Child>(range).await?.into_iter().map(|child| child.run_id).collect())
     }
 
-    /// From its end back to the queue. Its place in the index of ends goes, on condition that nothing is owed there any more.
-    pub async fn reopen(&self, old: &Run, queued: &Run, step: &KeyStep) -> Result<Written, StoreError> {
+    /// From its end back to the queue, with the message that it is reopened by. Its place in the index of ends goes, on
+    /// condition that nothing is owed there any more but the answer: people are told how it stands then.
+    pub async fn reopen(
+        &self,
+        old: &Run,
+        queued: &Run,
+        step: &KeyStep,
+        message: &Message,
+        sent: Option<&SentRow>,
+    ) -> Result<Written, StoreError> {
         let ended_at = old.ended_at.unwrap_or(old.updated_at);
         let end = Key::Ended(&old.team, ended_at, old.run_id);
-        let mut writes = vec![self.update_run(old, queued)?, delete_without(&self.table, &end, "owed")];
+        let mut writes = vec![self.update_run(old, queued)?];
+        writes.push(delete_with_at_most(&self.table, &end, "owed", owed_value(&[Owed::Answer])?));
+        writes.extend(self.message_of(old.run_id, message, sent)?);
         writes.extend(self.place_of(&Run { version: old.version + 1, ..queued.clone() })?);
         writes.extend(queued.deadline_at.map(|at| self.alarm(queued, at)).transpose()?);
         writes.extend(self.key_step(queued, step)?);
@@ -241,10 +258,12 @@ impl Store {
     pub async fn settle_owed(&self, run: &Run, was: &[Owed], still: &[Owed]) -> Result<Written, StoreError> {
         let Some(at) = run.ended_at else { return Ok(Written::Lost) };
         let key = Key::Ended(&run.team, at, run.run_id);
-        let row = |owed: &[Owed]| to_item(&EndedRow { run_id: run.run_id, owed: owed.to_vec() }, &key);
         // Nobody settles what is not owed.
-        let Some(owed) = row(was)?.remove("owed") else { return Ok(Written::Lost) };
-        self.write("settle what is owed", vec![replace_if(&self.table, row(still)?, "owed", owed)]).await
+        if was.is_empty() {
+            return Ok(Written::Lost);
+        }
+        let row = to_item(&EndedRow { run_id: run.run_id, owed: still.to_vec() }, &key)?;
+        self.write("settle what is owed", vec![replace_if(&self.table, row, "owed", owed_value(was)?)]).await
     }
 
     /// Notes a watch, beside whatever else is being written to the run.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use ozma_app::ports::{Queue, QueueMessage};
+use ozma_domain::id::DeliveryId;
 use ozma_domain::subscription::Topic;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -26,8 +27,9 @@ async fn every_message_comes_as_it_was_sent(mut world: QueueUnderTest) {
     let complete = |name: &str, number| QueueMessage::Complete { team: team(name), run: run(number) };
     let (topic, at) = (Topic::Started, Timestamp::UNIX_EPOCH);
     let started = QueueMessage::Changed { team: team("a"), run: run(1), execution: 1, topic, at };
-    let messages =
-        vec![tick("a"), tick("b"), complete("a", 1), complete("a", 2), complete("b", 1), started, notify("a", 1)];
+    let reply = QueueMessage::Reply { team: team("a"), delivery: DeliveryId::new(1, [1; 10]) };
+    let mut messages = vec![tick("a"), tick("b"), complete("a", 1), complete("a", 2), complete("b", 1)];
+    messages.extend([started, notify("a", 1), reply]);
     for message in &messages {
         world.queue.send(message.clone()).await.expect("sends");
     }

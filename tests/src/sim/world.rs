@@ -253,7 +253,10 @@ impl World {
                     QueueMessage::Tick { team } => dispatch::drain(&app, team).await.is_ok(),
                     QueueMessage::Complete { run, .. } => complete::complete(&app, *run).await.is_ok(),
                     // Nobody subscribes in a history: what is sent is none of its business.
-                    QueueMessage::Changed { .. } | QueueMessage::Answer { .. } | QueueMessage::Notify { .. } => true,
+                    QueueMessage::Changed { .. }
+                    | QueueMessage::Answer { .. }
+                    | QueueMessage::Notify { .. }
+                    | QueueMessage::Reply { .. } => true,
                 }
             };
             if !matches!(core.handler(work).await, Ok(true)) {

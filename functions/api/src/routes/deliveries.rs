@@ -8,16 +8,17 @@ use axum::http::StatusCode;
 use ozma_app::App;
 use ozma_app::deliveries::{self, Wanted};
 use ozma_app::receive;
-use ozma_domain::delivery::{self as domain, DeliverySource, OwedState, Verdict};
+use ozma_domain::delivery::{self as domain, DeliverySource, OwedState, Owes, Verdict};
 use ozma_domain::id::DeliveryId;
 use ozma_domain::limits;
+use ozma_domain::provider::Control;
 use ozma_store::SavedDelivery;
 
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::path::Path;
 use crate::query::Pairs;
-use crate::wire::{Delivery, DeliveryLeft, DeliveryList, DeliveryRun, Problem};
+use crate::wire::{Delivery, DeliveryLeft, DeliveryList, DeliveryReply, DeliveryRun, DeliveryWord, Problem};
 
 /// What came in lately, newest first, and what became of it.
 #[utoipa::path(
@@ -137,6 +138,8 @@ fn answer(saved: SavedDelivery) -> Delivery {
         repeats,
         runs: delivery.runs.into_iter().map(run).collect(),
         left: delivery.left.into_iter().map(|left| DeliveryLeft { automation: left.name, why: left.why }).collect(),
+        word: delivery.told.map(word),
+        reply: delivery.reply.map(reply),
         replay_of: delivery.replay_of,
         payload: None,
     }
@@ -145,7 +148,10 @@ fn answer(saved: SavedDelivery) -> Delivery {
 fn run(owed: domain::Owed) -> DeliveryRun {
     let (state, reason) = match owed.state {
         OwedState::Owed => ("owed", None),
-        OwedState::Started => ("started", None),
+        OwedState::Started => match owed.owes {
+            Owes::Run => ("started", None),
+            Owes::FollowUp => ("followed_up", None),
+        },
         OwedState::Refused { reason, .. } => ("refused", Some(reason)),
     };
     DeliveryRun {
@@ -155,4 +161,17 @@ fn run(owed: domain::Owed) -> DeliveryRun {
         state: state.to_owned(),
         reason,
     }
+}
+
+fn word(told: domain::Told) -> DeliveryWord {
+    let said = match told.word {
+        Control::Stop { .. } => "stop",
+        Control::Status { .. } => "status",
+        Control::Help => "help",
+    };
+    DeliveryWord { said: said.to_owned(), done: told.done, run_ids: told.runs }
+}
+
+fn reply(reply: domain::Reply) -> DeliveryReply {
+    DeliveryReply { text: reply.text, person: reply.person, posted: reply.posted || reply.place.is_none() }
 }

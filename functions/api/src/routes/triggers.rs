@@ -41,6 +41,7 @@ pub(crate) fn trigger(wire: Trigger) -> Result<domain::Trigger, ApiError> {
         allow: provider::Allow {
             associations: allow.associations.unwrap_or(closed.associations),
             logins: allow.logins.unwrap_or(closed.logins),
+            emails: allow.emails.unwrap_or(closed.emails),
             any_checks: allow.any_checks.unwrap_or(closed.any_checks),
             fork_secrets: allow.fork_secrets.unwrap_or(closed.fork_secrets),
         },
@@ -59,11 +60,12 @@ pub(super) fn answer(trigger: domain::Trigger) -> Option<Trigger> {
         Some(Source::Provider(provider)) => (None, Some(provider.to_string())),
         None => (None, None),
     };
-    let provider::Allow { associations, logins, any_checks, fork_secrets } = allow;
+    let provider::Allow { associations, logins, emails, any_checks, fork_secrets } = allow;
     let closed = provider::Allow::default();
     let allow = Allow {
         associations: Some(associations).filter(|associations| *associations != closed.associations),
         logins: Some(logins).filter(|logins| !logins.is_empty()),
+        emails: Some(emails).filter(|emails| !emails.is_empty()),
         any_checks: any_checks.then_some(true),
         fork_secrets: fork_secrets.then_some(true),
     };

@@ -53,7 +53,8 @@ pub use timeline::{Timeline, TimelineEvent, TimelineEventType};
 pub use transcript::Transcript;
 pub use trigger::{Allow, TestRequest, TestResult, Trigger};
 pub use webhook::{
-    Delivery, DeliveryLeft, DeliveryList, DeliveryRun, RotateSecretRequest, Webhook, WebhookConfig, WebhookList,
+    Delivery, DeliveryLeft, DeliveryList, DeliveryReply, DeliveryRun, DeliveryWord, RotateSecretRequest, Webhook,
+    WebhookConfig, WebhookList,
 };
 pub use whoami::{PlanItem, Whoami};
 

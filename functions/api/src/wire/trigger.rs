@@ -47,6 +47,9 @@ pub struct Allow {
     /// Whatever they are to the repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logins: Option<BTreeSet<String>>,
+    /// People by the address that the provider tells of them, or all of a domain: `ann@example.com`, `*@example.com`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emails: Option<BTreeSet<String>>,
     /// Checks over any code, whoever made them run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub any_checks: Option<bool>,

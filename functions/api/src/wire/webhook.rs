@@ -136,6 +136,12 @@ pub struct Delivery {
     pub runs: Vec<DeliveryRun>,
     /// Automations that listen and were not started.
     pub left: Vec<DeliveryLeft>,
+    /// What it says is to us and to no agent, and starts nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub word: Option<DeliveryWord>,
+    /// What whoever caused it is told, where they said it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reply: Option<DeliveryReply>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<String>)]
     pub replay_of: Option<DeliveryId>,
@@ -150,12 +156,36 @@ pub struct DeliveryRun {
     #[schema(value_type = String)]
     pub automation_id: AutomationId,
     pub automation: String,
+    /// A new run, or the one that was told what was said.
     #[schema(value_type = String)]
     pub run_id: RunId,
-    /// `owed`, `started` or `refused`.
+    /// `owed`, `started`, `followed_up` or `refused`.
     pub state: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeliveryWord {
+    /// `stop`, `status` or `help`.
+    pub said: String,
+    /// What was done about it. Absent: nothing yet.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub done: Option<String>,
+    /// To which runs.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[schema(value_type = Vec<String>)]
+    pub run_ids: Vec<RunId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeliveryReply {
+    pub text: String,
+    /// Whom it is for, as the provider knows them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub person: Option<String>,
+    /// Whether it is there.
+    pub posted: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -3,9 +3,10 @@
 
 use ozma_domain::audit::digest;
 use ozma_domain::automation::Automation;
-use ozma_domain::delivery::{Delivery, DeliverySource, Owed, OwedState, Verdict};
+use ozma_domain::delivery::{Delivery, DeliverySource, Owed, OwedState, Owes, Reply, Told, Verdict};
 use ozma_domain::id::{AutomationId, DeliveryId, RunId, TeamId};
 use ozma_domain::limits;
+use ozma_domain::provider::Occurrence;
 use ozma_domain::text;
 use ozma_store::{ArchiveKey, SavedDelivery, SeenRow, StoreError, Written};
 use serde_json::Value;
@@ -14,9 +15,11 @@ use super::ReceiveError;
 use super::arrival::{Arrival, Listeners, mark};
 use super::matching::{Meaning, plan};
 use super::start::{Started, start};
+use super::{control, words};
 use crate::App;
 use crate::app::after;
 use crate::deliveries;
+use crate::ports::QueueMessage;
 use crate::rate::{self, MINUTE};
 
 /// What became of a delivery.
@@ -32,8 +35,14 @@ pub struct Delivered {
 impl Delivered {
     /// The runs that there are now because of it.
     pub fn runs(&self) -> Vec<RunId> {
-        let started = self.delivery.runs.iter().filter(|run| run.state == OwedState::Started);
+        let started = self.delivery.runs.iter().filter(|run| run.is_started(Owes::Run));
         started.map(|run| run.run_id).collect()
+    }
+
+    /// What the person is told who caused it, if its sender shows them the answer.
+    pub fn said(&self) -> Option<&str> {
+        let text = self.delivery.reply.as_ref().map_or("Nothing was done.", |reply| &reply.text);
+        self.delivery.is_answered_at_once().then_some(text)
     }
 }
 
@@ -53,7 +62,9 @@ pub(super) async fn deliver(app: &App, arrival: Arrival<'_>) -> Result<Delivered
     let fresh = app.new_delivery_id(app.now());
     let mut marks = arrival.marks.clone();
     // Slack tells one message as several events, each with an id of its own.
-    marks.extend(meaning.occurrence().and_then(|o| o.message.as_ref()).map(|message| mark(&arrival.source, message)));
+    // Whoever replays one wants it once more.
+    let message = meaning.occurrence().and_then(|o| o.message.as_ref()).filter(|_| arrival.replay_of.is_none());
+    marks.extend(message.map(|message| mark(&arrival.source, message)));
     let by_message = marks.len() > arrival.marks.len();
     let id = seen(app, &marks, fresh, arrival.body, by_message).await?;
     let before = if id == fresh { None } else { app.store.delivery(&arrival.team, id).await? };
@@ -178,13 +189,75 @@ async fn go_on(
         told.push((owed.run_id, state));
         refused = refused.or(why);
     }
+    let news = news(app, &saved.delivery, told, meaning.occurrence()).await?;
     // Whoever delivers again what could not be started, and now can, delivers nothing twice.
-    let duplicate = duplicate && !told.iter().any(|(_, state)| *state == OwedState::Started);
-    let saved = note(app, saved, &told, duplicate).await?;
+    let is_new = |state: &OwedState| *state == OwedState::Started;
+    let duplicate = duplicate && news.word.is_none() && !news.runs.iter().any(|(_, state)| is_new(state));
+    let saved = note(app, saved, &news, duplicate).await?;
     let delivery = saved.delivery;
+    send_reply(app, &delivery).await;
     // Who was told of one run is not asked to come back for another.
     let all_refused = !delivery.runs.is_empty() && delivery.runs.iter().all(|run| run.state != OwedState::Started);
     Ok(Delivered { refused: refused.filter(|_| all_refused), delivery, duplicate })
+}
+
+/// What is to be noted of a delivery.
+struct News {
+    runs: Vec<(RunId, OwedState)>,
+    /// What was done about a word to us.
+    word: Option<Told>,
+    reply: Option<Reply>,
+}
+
+/// Does what it says to us, if it does, and decides what whoever caused it is told.
+async fn news(
+    app: &App,
+    delivery: &Delivery,
+    runs: Vec<(RunId, OwedState)>,
+    occurrence: Option<&Occurrence>,
+) -> Result<News, StoreError> {
+    let Some(occurrence) = occurrence else { return Ok(News { runs, word: None, reply: None }) };
+    let reply = |answer: Option<String>| answer.map(|answer| words::reply(delivery, occurrence, answer));
+    if let Some(told) = delivery.told.as_ref().filter(|told| told.done.is_none()) {
+        let obeyed = control::obey(app, delivery, &told.word, occurrence).await?;
+        tracing::info!(delivery.id = %delivery.id, word = ?told.word, "{}", obeyed.done);
+        let word = Some(obeyed.told(told.word.clone()));
+        return Ok(News { runs, word, reply: reply(obeyed.answer) });
+    }
+    // As it will be.
+    let mut after = delivery.clone();
+    set(&mut after, &runs);
+    let answer = if delivery.reply.is_some() || !after.is_done() || delivery.told.is_some() {
+        None
+    } else if after.is_answered_at_once() {
+        Some(words::outcome(&after))
+    } else if occurrence.is_addressed() && occurrence.is_by_somebody() {
+        words::failure(&after)
+    } else {
+        None
+    };
+    Ok(News { reply: reply(answer), runs, word: None })
+}
+
+/// What was started by somebody else meanwhile is not refused by us.
+fn set(delivery: &mut Delivery, told: &[(RunId, OwedState)]) {
+    for (run_id, state) in told {
+        let run = delivery.runs.iter_mut().find(|run| run.run_id == *run_id);
+        if let Some(run) = run.filter(|run| run.state != OwedState::Started) {
+            run.state = state.clone();
+        }
+    }
+}
+
+/// Sets the reply on its way that there still is. If that is lost, whoever delivers again sends it.
+async fn send_reply(app: &App, delivery: &Delivery) {
+    if delivery.unsaid().is_none() || !matches!(delivery.source, DeliverySource::Webhook(_)) {
+        return;
+    }
+    let message = QueueMessage::Reply { team: delivery.team.clone(), delivery: delivery.id };
+    if let Err(err) = app.queue.send(message).await {
+        tracing::warn!(delivery.id = %delivery.id, error = %text::chain(&err), "could not set a reply on its way");
+    }
 }
 
 /// The automations whose runs are still owed.
@@ -197,20 +270,19 @@ async fn owing(app: &App, delivery: &Delivery) -> Result<Vec<Automation>, StoreE
     Ok(app.store.automations_of(&ids).await?.into_iter().map(|saved| saved.automation).collect())
 }
 
-async fn note(
-    app: &App,
-    mut saved: SavedDelivery,
-    told: &[(RunId, OwedState)],
-    duplicate: bool,
-) -> Result<SavedDelivery, StoreError> {
+async fn note(app: &App, mut saved: SavedDelivery, news: &News, duplicate: bool) -> Result<SavedDelivery, StoreError> {
     loop {
         let mut new = saved.clone();
         new.repeats += u32::from(duplicate);
-        for (run_id, state) in told {
-            // What was started by somebody else meanwhile is not refused by us.
-            let run = new.delivery.runs.iter_mut().find(|run| run.run_id == *run_id);
-            if let Some(run) = run.filter(|run| run.state != OwedState::Started) {
-                run.state = state.clone();
+        set(&mut new.delivery, &news.runs);
+        // Of two who did what it says to us, one says so.
+        let is_obeyed = new.delivery.told.as_ref().is_some_and(|told| told.done.is_some());
+        if !is_obeyed {
+            if news.word.is_some() {
+                new.delivery.told.clone_from(&news.word);
+            }
+            if new.delivery.reply.is_none() {
+                new.delivery.reply.clone_from(&news.reply);
             }
         }
         if new == saved || app.store.update_delivery(&saved, &new).await? == Written::Now {
@@ -274,6 +346,8 @@ async fn log_rejection(
         verdict: Verdict::Rejected { status, reason },
         runs: Vec::<Owed>::new(),
         left: Vec::new(),
+        told: None,
+        reply: None,
         replay_of: None,
     };
     let expires = after(now, limits::DELIVERY_SECONDS).as_second();

@@ -1,21 +1,23 @@
 //! Which automations an event starts.
 
 use ozma_domain::automation::{Automation, AutomationConfig};
-use ozma_domain::delivery::{Delivery, DeliverySource, Left, Owed, OwedState, Verdict};
+use ozma_domain::delivery::{Delivery, DeliverySource, Left, Owed, OwedState, Owes, Told, Verdict};
 use ozma_domain::event_key;
 use ozma_domain::filter::Condition;
-use ozma_domain::id::{DeliveryId, TeamId};
+use ozma_domain::id::{DeliveryId, RunId, TeamId};
 use ozma_domain::limits;
-use ozma_domain::provider::{Decoded, Occurrence, Own, Provider};
+use ozma_domain::provider::{Decoded, Occurrence, Own, Provider, Refused};
 use ozma_domain::template::InvalidField;
 use ozma_domain::text;
-use ozma_domain::trigger::{Event, Source};
-use ozma_store::StoreError;
+use ozma_domain::trigger::{Event, Source, Unmatched};
+use ozma_store::{StoreError, ThreadRow};
 use serde_json::Value;
 
 use super::ReceiveError;
 use super::arrival::{Arrival, Listeners};
+use super::follow_up::{self, Hears};
 use super::start::rendered;
+use super::{control, words};
 use crate::App;
 use crate::deliveries;
 
@@ -80,41 +82,138 @@ pub(super) async fn plan(
         verdict: Verdict::Accepted,
         runs: Vec::new(),
         left: Vec::new(),
+        told: None,
+        reply: None,
         replay_of: arrival.replay_of,
     };
     if let Meaning::NotUsed { why, .. } = meaning {
         delivery.verdict = Verdict::NotUsed(why.clone());
         return Ok((delivery, Vec::new()));
     }
+    let occurrence = meaning.occurrence();
+    if let Some(word) = occurrence.filter(|o| o.own.is_none()).and_then(|occurrence| occurrence.control.clone()) {
+        delivery.told = Some(Told { word, done: None, runs: Vec::new() });
+        return Ok((delivery, Vec::new()));
+    }
     let event = meaning.event(&arrival.payload);
-    let mut started = Vec::new();
+    let rows = follow_up::listening(app, arrival, occurrence).await?;
+    let (mut started, mut refusing, mut near, mut answer) = (Vec::new(), Vec::new(), Vec::new(), None);
     for automation in listening(app, arrival).await? {
         let config = &automation.config;
-        let why = if config.paused {
-            "it is paused".to_owned()
+        let row = rows.iter().find(|row| row.automation == automation.id);
+        let decided = if config.paused {
+            Err("it is paused".to_owned())
         } else if started.len() >= limits::DELIVERY_RUNS {
-            format!("{} others were started by this event already", limits::DELIVERY_RUNS)
+            Err(format!("{} others were started by this event already", limits::DELIVERY_RUNS))
         } else {
-            match config.trigger.verdict(&event) {
-                Ok(start) => {
-                    delivery.runs.push(Owed {
-                        automation: automation.id.clone(),
-                        name: config.name.clone(),
-                        run_id: app.new_run_id(now),
-                        secrets: start.secrets,
-                        state: OwedState::Owed,
-                    });
-                    started.push(automation);
+            match owed(app, arrival, &automation, &event, row).await? {
+                Decided::Owed(owed) => Ok(owed),
+                // It is not asked for such events, which is nobody's business.
+                Decided::Unmatched(why @ Unmatched::Event { .. }) => {
+                    left(&mut delivery, config, &why.to_string());
                     continue;
                 }
-                Err(why) => why.to_string(),
+                Decided::Unmatched(why) => {
+                    if matches!(&why, Unmatched::Refused(refused) if !matches!(refused, Refused::Own(_))) {
+                        refusing.push(config.trigger.allow.clone());
+                    }
+                    Err(why.to_string())
+                }
+                Decided::Unheard(why) => {
+                    answer.get_or_insert_with(|| words::script(&config.name));
+                    Err(why)
+                }
+                Decided::TooMuch(why) => Err(why),
             }
         };
-        if delivery.left.len() < limits::DELIVERY_LEFT {
-            delivery.left.push(Left { name: config.name.clone(), why: text::shorten(&why, limits::STATUS_CHARS) });
+        match decided {
+            Ok(Owing { run_id, secrets, owes }) => {
+                delivery.runs.push(Owed {
+                    automation: automation.id.clone(),
+                    name: config.name.clone(),
+                    run_id,
+                    secrets,
+                    owes,
+                    state: OwedState::Owed,
+                });
+                started.push(automation);
+            }
+            Err(why) => {
+                left(&mut delivery, config, &why);
+                near.push((config.name.clone(), why));
+            }
         }
     }
+    // Whoever spoke to us, and to nobody who listened.
+    if let Some(occurrence) = occurrence.filter(|occurrence| occurrence.is_addressed() && delivery.runs.is_empty()) {
+        if answer.is_none() && !refusing.is_empty() {
+            let refusing: Vec<_> = refusing.iter().collect();
+            answer = control::refusal(app, &delivery, occurrence, &refusing).await?;
+        }
+        if answer.is_none() && delivery.is_answered_at_once() {
+            near.truncate(limits::DELIVERY_LEFT);
+            answer = Some(words::nothing_started(&near));
+        }
+        delivery.reply = answer.map(|answer| words::reply(&delivery, occurrence, answer));
+    }
     Ok((delivery, started))
+}
+
+/// Notes why an automation is not started.
+fn left(delivery: &mut Delivery, config: &AutomationConfig, why: &str) {
+    if delivery.left.len() < limits::DELIVERY_LEFT {
+        delivery.left.push(Left { name: config.name.clone(), why: text::shorten(why, limits::STATUS_CHARS) });
+    }
+}
+
+/// What an event owes an automation.
+struct Owing {
+    run_id: RunId,
+    secrets: bool,
+    owes: Owes,
+}
+
+enum Decided {
+    Owed(Owing),
+    Unmatched(Unmatched),
+    /// It is said to a script.
+    Unheard(String),
+    TooMuch(String),
+}
+
+/// A new run, or a message to the one that answers in the conversation.
+async fn owed(
+    app: &App,
+    arrival: &Arrival<'_>,
+    automation: &Automation,
+    event: &Event<'_>,
+    row: Option<&ThreadRow>,
+) -> Result<Decided, StoreError> {
+    let trigger = &automation.config.trigger;
+    if let Some(row) = row
+        && let Some(conversation) = event.occurrence.and_then(Occurrence::conversation)
+        && trigger.continues(event).is_ok()
+    {
+        match follow_up::hears(app, automation, row, &arrival.source, conversation).await? {
+            Hears::Nobody => {}
+            Hears::Run(run_id) => {
+                return Ok(Decided::Owed(Owing { run_id, secrets: false, owes: Owes::FollowUp }));
+            }
+            Hears::Script(run) => {
+                return Ok(Decided::Unheard(format!("its run {run} is a script at work, which takes no messages")));
+            }
+            Hears::TooMuch { most } => {
+                let why = format!("its run was told something {most} times in this hour already; is it a loop?");
+                return Ok(Decided::TooMuch(why));
+            }
+        }
+    }
+    Ok(match trigger.verdict(event) {
+        Ok(start) => {
+            Decided::Owed(Owing { run_id: app.new_run_id(app.now()), secrets: start.secrets, owes: Owes::Run })
+        }
+        Err(why) => Decided::Unmatched(why),
+    })
 }
 
 /// Every automation that the event may start, by name.

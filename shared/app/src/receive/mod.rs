@@ -8,12 +8,18 @@
 //! | `matching` | which automations it starts, and why not the others |
 //! | `deliver` | what is written, in which order, and what whoever goes on finds |
 //! | `start` | one run of one automation |
+//! | `follow_up` | what is said in a conversation, to the run that answers there |
+//! | `control` | what is said to us: stop, status, help |
+//! | `words` | what people are told |
 
 mod arrival;
 mod body;
+mod control;
 mod deliver;
+mod follow_up;
 mod matching;
 mod start;
+mod words;
 
 pub use arrival::{Request, Taken, account_event, planned, too_large, webhook};
 pub use deliver::{Delivered, Refused, finish, replay};

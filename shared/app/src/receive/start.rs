@@ -1,7 +1,7 @@
 //! One run of one automation, for one event.
 
 use ozma_domain::automation::{Automation, AutomationConfig};
-use ozma_domain::delivery::{Delivery, DeliverySource, EventSnapshot, Owed, OwedState};
+use ozma_domain::delivery::{Delivery, DeliverySource, EventSnapshot, Owed, OwedState, Owes};
 use ozma_domain::event_key;
 use ozma_domain::lane::Lane;
 use ozma_domain::limits;
@@ -13,6 +13,7 @@ use ozma_store::StoreError;
 use serde_json::Value;
 
 use super::deliver::Refused;
+use super::follow_up::{remember, say};
 use crate::App;
 use crate::accept::{AcceptError, NewRun, ObjectCap, accept};
 use crate::automations::after_run;
@@ -23,7 +24,7 @@ pub(super) struct Started {
     pub(super) refused: Option<Refused>,
 }
 
-/// Starts the run that a delivery owes, or finds that it is started.
+/// Starts the run that a delivery owes, or finds that it is started; says what it owes to a run that there is.
 pub(super) async fn start(
     app: &App,
     delivery: &Delivery,
@@ -33,6 +34,9 @@ pub(super) async fn start(
     occurrence: Option<&Occurrence>,
 ) -> Result<Started, StoreError> {
     let never = |reason: String| Started { state: OwedState::Refused { reason, again: false }, refused: None };
+    if owed.owes == Owes::FollowUp {
+        return Ok(Started { state: say(app, delivery, owed, occurrence).await?, refused: None });
+    }
     let Some(automation) = automation else { return Ok(never("the automation was deleted".to_owned())) };
     let prompt = match rendered(&automation.config, delivery, payload) {
         Ok(prompt) => prompt.text,
@@ -44,6 +48,7 @@ pub(super) async fn start(
     let new = request(delivery, owed, automation.clone(), prompt, payload, occurrence);
     let (again, refused) = match accept(app, new).await {
         Ok(accepted) => {
+            remember(app, delivery, owed, occurrence, delivery.id).await?;
             tracing::info!(
                 automation.id = %automation.id, run.id = %accepted.run_id, delivery.id = %delivery.id,
                 "an automation was triggered"

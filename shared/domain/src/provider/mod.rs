@@ -16,6 +16,7 @@ use crate::template::InvalidField;
 
 #[cfg(test)]
 mod broken;
+mod conversation;
 mod github;
 mod gitlab;
 mod jira;
@@ -165,7 +166,8 @@ pub struct Actor {
     /// Where the payload says it, which it does of authors alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub association: Option<Association>,
-    /// As the provider tells it: who it is elsewhere, not what they may do.
+    /// As the provider tells it: who it is elsewhere, not what they may do. Slack's payloads have none: a caller that asked
+    /// Slack for it may set it, before it asks who may.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub email: Option<String>,
 }
@@ -295,7 +297,7 @@ pub struct Keys {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub branch: Option<String>,
     /// The conversation, where a provider has them apart from what they are about: a thread of Slack, a session of Linear.
-    /// What is said in one that a run answers is a follow-up to that run.
+    /// What is said in one that a run answers is a follow-up to that run: see [`Occurrence::conversation`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub thread: Option<String>,
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Association, Cause, Code, Occurrence, OwnSign};
+use crate::limits;
+use crate::template::InvalidField;
 
 /// Who may start runs. The default is everybody who belongs to the repository, and no secrets for code of a fork.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +18,10 @@ pub struct Allow {
     pub associations: BTreeSet<Association>,
     /// People and bots who may whatever they are to the repository. For what they do, not for checks over their code.
     pub logins: BTreeSet<String>,
+    /// People by the address that the provider tells of them, or all of a domain: `ann@example.com`, `*@example.com`. For what
+    /// they do, as [`Self::logins`], but for no bots.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub emails: BTreeSet<String>,
     /// Checks over any code, whoever made them run: of forks too.
     pub any_checks: bool,
     /// Secrets also for code that may be a stranger's.
@@ -25,8 +31,56 @@ pub struct Allow {
 impl Default for Allow {
     fn default() -> Self {
         let associations = [Association::Owner, Association::Member, Association::Collaborator].into();
-        Self { associations, logins: BTreeSet::new(), any_checks: false, fork_secrets: false }
+        Self { associations, logins: BTreeSet::new(), emails: BTreeSet::new(), any_checks: false, fork_secrets: false }
     }
+}
+
+impl Allow {
+    pub fn check(&self) -> Result<(), InvalidField> {
+        let logins = &self.logins;
+        if logins.len() > limits::ALLOWED_LOGINS || logins.iter().any(|login| login.len() > limits::LOGIN_BYTES) {
+            let reason = format!("at most {} of {} bytes", limits::ALLOWED_LOGINS, limits::LOGIN_BYTES);
+            return Err(InvalidField::new("on.allow.logins", reason));
+        }
+        if self.emails.len() > limits::ALLOWED_LOGINS {
+            return Err(InvalidField::new("on.allow.emails", format!("at most {}", limits::ALLOWED_LOGINS)));
+        }
+        if let Some(wrong) = self.emails.iter().find(|listed| !is_pattern(listed)) {
+            let wrong = crate::text::shorten(&crate::text::one_line(wrong), 40);
+            let reason = format!("\"{wrong}\" is neither an address nor all of a domain, such as *@example.com");
+            return Err(InvalidField::new("on.allow.emails", reason));
+        }
+        Ok(())
+    }
+
+    /// Whether the actor is listed.
+    fn lists(&self, occurrence: &Occurrence) -> bool {
+        let actor = &occurrence.actor;
+        self.logins.iter().any(|login| login.eq_ignore_ascii_case(&actor.login))
+            || (actor.is_person() && self.lists_email(occurrence))
+    }
+
+    /// Whether the address of the actor is listed, or its domain. One who has none is not.
+    fn lists_email(&self, occurrence: &Occurrence) -> bool {
+        let Some((name, host)) = occurrence.actor.email.as_deref().and_then(|email| email.rsplit_once('@')) else {
+            return false;
+        };
+        self.emails
+            .iter()
+            .filter_map(|listed| listed.rsplit_once('@'))
+            .any(|(listed, of)| of.eq_ignore_ascii_case(host) && (listed == "*" || listed.eq_ignore_ascii_case(name)))
+    }
+}
+
+/// `ann@example.com`, or `*@example.com`.
+fn is_pattern(text: &str) -> bool {
+    let is_plain = |part: &str| {
+        !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c.is_control() || "<>@".contains(c))
+    };
+    let parts = text.rsplit_once('@').filter(|_| text.len() <= limits::EMAIL_BYTES);
+    parts.is_some_and(|(name, host)| {
+        (name == "*" || (is_plain(name) && !name.contains('*'))) && is_plain(host) && !host.contains('*')
+    })
 }
 
 /// A run may be started.
@@ -71,7 +125,7 @@ pub fn may_start(occurrence: &Occurrence, allow: &Allow) -> Result<Start, Refuse
         Cause::Act => {}
     }
     let login = || actor.login.clone();
-    if allow.logins.iter().any(|login| login.eq_ignore_ascii_case(&actor.login)) {
+    if allow.lists(occurrence) {
         return Ok(start);
     }
     if !actor.is_person() {
@@ -179,6 +233,42 @@ mod tests {
         assert_eq!(told(&bot, &listed), "secrets");
         assert_eq!(told(&occurrence(), &listed), "secrets");
         assert_eq!(told(&Occurrence { code: Code::Fork, ..bot }, &listed), "no secrets");
+    }
+
+    #[test]
+    fn people_may_by_their_address_or_its_domain() {
+        let of = |email: Option<&str>, kind| {
+            let actor = Actor { email: email.map(str::to_owned), kind, ..occurrence().actor };
+            Occurrence { actor, ..occurrence() }
+        };
+        let allow = |emails: &[&str]| Allow {
+            emails: emails.iter().map(|email| (*email).to_owned()).collect(),
+            ..Allow::default()
+        };
+        let row = |email: Option<&str>, listed: &[&str], expected: bool| {
+            assert_eq!(allow(listed).check(), Ok(()), "{listed:?}");
+            let may = may_start(&of(email, ActorKind::User), &allow(listed)).is_ok();
+            assert_eq!(may, expected, "{email:?} {listed:?}");
+        };
+        row(Some("ann@example.com"), &["ann@example.com"], true);
+        row(Some("Ann@Example.COM"), &["ann@example.com"], true);
+        row(Some("ann@example.com"), &["bob@example.com", "*@example.com"], true);
+        row(Some("ann@evil.example.com"), &["*@example.com"], false);
+        row(Some("ann@example.com@evil.org"), &["*@example.com"], false);
+        row(Some("ann@example.com.evil.org"), &["ann@example.com"], false);
+        row(Some("bob@example.com"), &["ann@example.com"], false);
+        row(None, &["*@example.com"], false);
+        row(Some("ann@example.com"), &[], false);
+        let bot = of(Some("ann@example.com"), ActorKind::Bot);
+        assert!(may_start(&bot, &allow(&["ann@example.com"])).is_err(), "an address speaks for no bot");
+        for wrong in
+            ["ann", "@example.com", "*@", "*", "a*@example.com", "a@*.com", "a b@example.com", "a@b@c", "<a@b.c>"]
+        {
+            let told = allow(&[wrong]).check().unwrap_err().to_string();
+            assert!(told.starts_with("on.allow.emails: \""), "{told}");
+        }
+        let many: Vec<String> = (0..=200).map(|n| format!("a{n}@example.com")).collect();
+        assert!(Allow { emails: many.into_iter().collect(), ..Allow::default() }.check().is_err());
     }
 
     #[test]

@@ -171,6 +171,7 @@ fn occurrence(used: &Used, root: &Member<'_>, own: &Own) -> Result<Occurrence, I
     if merged && used.action == "closed" {
         names.push(MERGED.to_owned());
     }
+    let mut control = None;
     if let Some(kind) = read::mentioned(&subject)
         && let Some(text) = written
         && own.is_mentioned(text)
@@ -178,6 +179,7 @@ fn occurrence(used: &Used, root: &Member<'_>, own: &Own) -> Result<Occurrence, I
         && !read::before(root)?.is_some_and(|before| own.is_mentioned(before))
     {
         names.push(kind.to_owned());
+        control = own.told(text);
     }
     let installation = root.at("installation")?.at("id")?.number()?;
     Ok(Occurrence {
@@ -186,7 +188,6 @@ fn occurrence(used: &Used, root: &Member<'_>, own: &Own) -> Result<Occurrence, I
         detail: detail.map(payload::line),
         keys: payload::keys(Provider::Github, &subject, code, '#'),
         place: read::place(&subject),
-        control: None,
         message: None,
         own: own.sign(&actor, app, written),
         subject,
@@ -196,7 +197,8 @@ fn occurrence(used: &Used, root: &Member<'_>, own: &Own) -> Result<Occurrence, I
         right: shown.or(right),
         code,
         draft,
-        text: text.map(payload::kept),
+        text: text.filter(|_| control.is_none()).map(payload::kept),
+        control,
         installation: installation.map(|id| id.to_string()),
     })
 }

@@ -194,6 +194,7 @@ fn occurrence(
     let written = text.filter(|_| happened.wrote);
     let mut names: Vec<_> = used.iter().map(|used| used.name.to_owned()).collect();
     names.dedup();
+    let mut control = None;
     if let Some(kind) = mentioned(subject.kind)
         && let Some(text) = written
         && own.is_mentioned(text)
@@ -202,6 +203,7 @@ fn occurrence(
         && !happened.before.is_some_and(|before| own.is_mentioned(before))
     {
         names.push(kind.to_owned());
+        control = own.told(text);
     }
     let by_id = own.logins.contains(&actor.id).then_some(OwnSign::Actor);
     let mark = if subject.kind == SubjectKind::Issue { '#' } else { '!' };
@@ -211,7 +213,6 @@ fn occurrence(
         detail: happened.detail.map(payload::line),
         keys: payload::keys(Provider::Gitlab, &subject, code, mark),
         place,
-        control: None,
         message: None,
         own: by_id.or_else(|| own.sign(&actor, None, written)),
         subject,
@@ -222,7 +223,8 @@ fn occurrence(
         right,
         code,
         draft,
-        text: text.map(payload::kept),
+        text: text.filter(|_| control.is_none()).map(payload::kept),
+        control,
         installation: None,
     })
 }

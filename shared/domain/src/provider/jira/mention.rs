@@ -1,6 +1,8 @@
 //! Whether a text in Jira's wiki markup speaks to an account: `[~accountid:…]`, but not in code, where Jira shows it as it is
 //! written and notifies nobody.
 
+use crate::provider::Control;
+
 /// How an account is mentioned.
 pub(super) fn mention(account: &str) -> String {
     format!("[~accountid:{account}]")
@@ -9,6 +11,13 @@ pub(super) fn mention(account: &str) -> String {
 /// Whether prose mentions one of the accounts.
 pub(super) fn mentions_any(prose: &str, accounts: &[String]) -> bool {
     accounts.iter().any(|account| !account.is_empty() && prose.contains(&mention(account)))
+}
+
+/// The word that a text says to one of the accounts, whose mention it begins with, if it says nothing else.
+pub(super) fn told(text: &str, accounts: &[String]) -> Option<Control> {
+    let mentions = accounts.iter().filter(|account| !account.is_empty());
+    let rest = mentions.filter_map(|account| text.trim().strip_prefix(&mention(account))).next()?;
+    Control::said(rest.trim_start_matches(|c: char| c.is_whitespace() || ":,".contains(c)))
 }
 
 /// The text without what is between `{code}` or `{noformat}`, which may have parameters where it begins, and the same again.
@@ -50,6 +59,16 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: bool) {
         assert_eq!(mentions_any(&prose(text), &["557058:ab-1".to_owned(), "712020:x".to_owned()]), expected, "{text}");
+    }
+
+    #[test]
+    fn a_word_after_the_mention_is_for_us() {
+        let accounts = ["a:1".to_owned(), String::new()];
+        assert_eq!(told(" [~accountid:a:1] Stop.\n", &accounts), Some(Control::Stop { run: None }));
+        assert_eq!(told("[~accountid:a:1]: status", &accounts), Some(Control::Status { run: None }));
+        for text in ["stop", "[~accountid:b] stop", "[~accountid:a:1] stop the login", "[~accountid:] stop"] {
+            assert_eq!(told(text, &accounts), None, "{text}");
+        }
     }
 
     #[test]

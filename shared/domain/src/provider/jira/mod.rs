@@ -95,8 +95,12 @@ fn occurrence(event: &str, happened: &Happened<'_>, root: &Member<'_>, own: &Own
         own.is_mentioned(&prose) || mention::mentions_any(&prose, &own.logins)
     };
     // An edit speaks to nobody whom the text spoke to before.
-    if written.is_some_and(speaks_to_us) && !happened.before.is_some_and(speaks_to_us) {
+    let mut control = None;
+    if let Some(written) = written.filter(|text| speaks_to_us(text))
+        && !happened.before.is_some_and(speaks_to_us)
+    {
         names.push(MENTIONED.to_owned());
+        control = own.told(written).or_else(|| mention::told(written, &own.logins));
     }
     Ok(Occurrence {
         provider: Provider::Jira,
@@ -110,7 +114,6 @@ fn occurrence(event: &str, happened: &Happened<'_>, root: &Member<'_>, own: &Own
             thread: None,
         },
         place,
-        control: None,
         message: None,
         own: own.sign(&actor, None, written),
         subject,
@@ -120,7 +123,8 @@ fn occurrence(event: &str, happened: &Happened<'_>, root: &Member<'_>, own: &Own
         right: None,
         code: Code::Repository,
         draft: false,
-        text: text.as_deref().map(payload::kept),
+        text: text.as_deref().filter(|_| control.is_none()).map(payload::kept),
+        control,
         installation: None,
     })
 }

@@ -24,7 +24,7 @@ use ozma_tests::world::{AgentDouble, Fault, World};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::services::{Services, Spoiled, Written};
+use self::services::{Services, Spoiled, Written};
 
 static KEY: LazyLock<String> = LazyLock::new(|| {
     let pair = KeyPair::generate(KeySize::Rsa2048).expect("a key");

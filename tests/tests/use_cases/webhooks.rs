@@ -29,7 +29,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-const LABELED: &str = include_str!("../../events/github/issues-labeled.json");
+const LABELED: &str = include_str!("../../../events/github/issues-labeled.json");
 
 /// A world with a webhook of GitHub.
 struct Outside {
@@ -227,7 +227,7 @@ async fn our_own_doing_and_what_nothing_uses_start_nothing() {
     own["sender"]["login"] = "ozma[bot]".into();
     assert!(outside.started("issues", "d-1", &own.to_string()).await.is_empty());
     assert!(outside.log().await[0].delivery.left[0].why.starts_with("it comes from Ozma itself"));
-    let ping = include_str!("../../events/github/ping.json");
+    let ping = include_str!("../../../events/github/ping.json");
     assert!(outside.started("ping", "d-2", ping).await.is_empty());
     assert!(matches!(&outside.log().await[0].delivery.verdict, Verdict::NotUsed(why) if why.contains("set up")));
     // Signed by GitHub and not of its form.
@@ -266,7 +266,7 @@ async fn a_new_push_supersedes_the_run_of_the_one_before() {
     config.template.scheduling.concurrency =
         Some(Concurrency { key: "review {item}".to_owned(), policy: KeyPolicy::Supersede });
     outside.create(config).await;
-    let body = include_str!("../../events/github/pull_request-synchronize.json");
+    let body = include_str!("../../../events/github/pull_request-synchronize.json");
     let [(_, first)] = outside.started("pull_request", "d-1", body).await.try_into().unwrap();
     let [(_, second)] = outside.started("pull_request", "d-2", body).await.try_into().unwrap();
     outside.world.pump().await;
@@ -293,7 +293,8 @@ async fn code_of_a_fork_gets_no_secrets_unless_somebody_says_so() {
     config.name = "trusting".to_owned();
     outside.create(config).await;
 
-    let mut fork: Value = serde_json::from_str(include_str!("../../events/github/pull_request-opened.json")).unwrap();
+    let mut fork: Value =
+        serde_json::from_str(include_str!("../../../events/github/pull_request-opened.json")).unwrap();
     fork["pull_request"]["head"]["repo"]["id"] = 7.into();
     let started = outside.started("pull_request", "d-1", &fork.to_string()).await;
     world.drain().await;
@@ -526,9 +527,10 @@ async fn slack_is_answered_its_challenge_and_its_forms_and_events_are_read_witho
         &user_name=ann&command=%2Foz&text=run+fix+the+build&api_app_id=A123\
         &response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT0001%2F1%2FsEcReT&trigger_id=13345224609.738474920.8088930838d88f008e0";
     let (status, answer, _) = outside.post(address, &signed(form, true), form).await;
-    assert_eq!((status, answer["runs"].as_array().map(Vec::len)), (202, Some(1)), "{answer}");
+    assert_eq!((status, answer["response_type"].as_str()), (200, Some("ephemeral")), "{answer}");
+    assert!(answer["text"].as_str().unwrap().starts_with("Started chat (run "), "{answer}");
     let log = outside.log().await;
-    assert_eq!(log[0].delivery.event, "slash_command");
+    assert_eq!((log[0].delivery.event.as_str(), log[0].delivery.runs.len()), ("slash_command", 1));
     let kept = deliveries::body(&outside.world.app, &log[0].delivery).await.unwrap().unwrap();
     let kept = String::from_utf8(kept).unwrap();
     assert!(kept.contains("run fix the build"), "{kept}");

@@ -96,6 +96,7 @@ fn messages_of_queues_are_ours_but_for_the_poisoned() {
     assert!(matches!(messages("announce-complete.json")[..], [Some(QueueMessage::Complete { .. })]));
     let told = messages("announce-notify.json");
     assert!(matches!(told[..], [Some(QueueMessage::Changed { .. }), Some(QueueMessage::Notify { .. })]));
+    assert!(matches!(messages("announce-reply.json")[..], [Some(QueueMessage::Reply { .. })]));
 }
 
 #[test]
