@@ -5,6 +5,7 @@ use ozma_api::wire::{RotateSecretRequest, Webhook, WebhookConfig};
 use ozma_domain::id::SecretName;
 use ozma_domain::provider::Own;
 use ozma_domain::receiver::ReceiverUrl;
+use ozma_domain::redelivery::Look;
 use ozma_domain::text::one_line;
 use ozma_domain::webhook::Connection;
 use ozma_domain::webhook_auth::{Scheme, WebhookAuth};
@@ -313,6 +314,20 @@ fn connected(connection: &Connection) -> String {
     format!("with the secret {secret}{}", parts.collect::<String>())
 }
 
+/// What a service could not deliver: `2; another attempt was asked for of 1; looked at 2026-11-21T00:00:00Z`.
+fn lost(look: &Look) -> String {
+    let mut parts = vec![if look.lost == 0 { "none".to_owned() } else { look.lost.to_string() }];
+    if look.asked > 0 {
+        parts.push(format!("another attempt was asked for of {}", look.asked));
+    }
+    if look.given_up > 0 {
+        parts.push(format!("{} given up", look.given_up));
+    }
+    parts.push(format!("looked at {}", look.looked_at));
+    parts.extend(look.trouble.as_deref().map(one_line));
+    parts.join("; ")
+}
+
 fn state(webhook: &Webhook) -> &'static str {
     match webhook {
         Webhook { has_secret: false, .. } => "waits for its secret",
@@ -333,6 +348,7 @@ fn lines(webhook: &Webhook) -> Vec<(&'static str, String)> {
         ("Mention", own.mention.unwrap_or_default()),
         ("Own accounts", accounts.collect::<Vec<_>>().join(", ")),
         ("Answers", webhook.connection.as_ref().map(connected).unwrap_or_default()),
+        ("Lost events", webhook.look.as_ref().map(lost).unwrap_or_default()),
         ("Delivery header", webhook.delivery_header.clone().unwrap_or_default()),
         ("Per minute", webhook.deliveries_per_minute.to_string()),
         ("Address", webhook.url.clone()),
@@ -447,5 +463,19 @@ mod tests {
         Updated: 2026-11-21T00:00:00Z
         ");
         assert_eq!(state(&Webhook { has_secret: false, ..webhook() }), "waits for its secret");
+    }
+
+    #[test]
+    fn what_is_lost_is_told_as_far_as_it_is_known() {
+        let at = "2026-11-21T00:00:00Z".parse().unwrap();
+        let look = |lost, asked, given_up, trouble: Option<&str>| {
+            let trouble = trouble.map(str::to_owned);
+            super::lost(&Look { looked_at: at, arrived_until: at, lost, asked, given_up, trouble })
+        };
+        assert_eq!(look(0, 0, 0, None), "none; looked at 2026-11-21T00:00:00Z");
+        assert_eq!(
+            look(3, 1, 2, Some("no\nway")),
+            "3; another attempt was asked for of 1; 2 given up; looked at 2026-11-21T00:00:00Z; no way"
+        );
     }
 }

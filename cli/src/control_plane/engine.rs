@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use ozma_app::App;
-use ozma_app::answers::tell;
+use ozma_app::answers::{look_for_lost, tell};
 use ozma_app::complete::complete;
 use ozma_app::deliver::deliver;
 use ozma_app::dispatch::drain;
@@ -103,7 +103,9 @@ async fn handle_messages(app: Arc<App>, queue: Arc<LocalQueue>, handlers: TaskTr
         let (room, permit) = match &message {
             // It waits for its turn by itself.
             QueueMessage::Notify { subscription, .. } => (receivers.room_of(subscription), None),
-            QueueMessage::Answer { .. } | QueueMessage::Reply { .. } => (answering.clone(), None),
+            QueueMessage::Answer { .. } | QueueMessage::Reply { .. } | QueueMessage::LookForLost { .. } => {
+                (answering.clone(), None)
+            }
             _ => (handling.clone(), handling.clone().acquire_owned().await.ok()),
         };
         let app = app.clone();
@@ -153,6 +155,9 @@ async fn handle(app: &App, message: &QueueMessage, work: Work) -> bool {
         }
         QueueMessage::Reply { team, delivery } => {
             reply::post(app, team, *delivery).await.err().map(|err| logged("a reply", &err))
+        }
+        QueueMessage::LookForLost { team, webhook } => {
+            look_for_lost(app, team, webhook).await.err().map(|err| logged("a look for lost events", &err))
         }
     };
     failed.is_none()

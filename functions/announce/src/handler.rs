@@ -4,7 +4,7 @@
 use std::error::Error;
 
 use ozma_app::App;
-use ozma_app::answers::tell;
+use ozma_app::answers::{look_for_lost, tell};
 use ozma_app::complete::complete;
 use ozma_app::deliver::deliver;
 use ozma_app::notify::changed;
@@ -34,6 +34,7 @@ pub(crate) async fn handle(app: &App, message: &QueueMessage) -> Disposition {
             retried(deliver(app, team, subscription, notification).await, message)
         }
         QueueMessage::Reply { team, delivery } => retried(reply::post(app, team, *delivery).await, message),
+        QueueMessage::LookForLost { team, webhook } => retried(look_for_lost(app, team, webhook).await, message),
     }
 }
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use ozma_domain::aws::{RoleArn, SecretReference};
 use ozma_domain::failure::FailureClass;
-use ozma_domain::id::{DeliveryId, ExecutionId, NotificationId, RunId, SecretName, SubscriptionId, TeamId};
+use ozma_domain::id::{DeliveryId, ExecutionId, NotificationId, RunId, SecretName, SubscriptionId, TeamId, WebhookId};
 use ozma_domain::plan::Size;
 use ozma_domain::protocol::AwsCredentials;
 use ozma_domain::repository::Repository;
@@ -62,6 +62,8 @@ pub enum QueueMessage {
     Notify { team: TeamId, subscription: SubscriptionId, notification: NotificationId },
     /// Whoever caused the delivery is to be told what came of it, where they said it.
     Reply { team: TeamId, delivery: DeliveryId },
+    /// The service whose events come to the webhook is to be asked what it could not deliver.
+    LookForLost { team: TeamId, webhook: WebhookId },
 }
 
 impl QueueMessage {
@@ -72,7 +74,8 @@ impl QueueMessage {
             | Self::Changed { team, .. }
             | Self::Answer { team, .. }
             | Self::Notify { team, .. }
-            | Self::Reply { team, .. } => team,
+            | Self::Reply { team, .. }
+            | Self::LookForLost { team, .. } => team,
         }
     }
 }

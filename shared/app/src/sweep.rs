@@ -170,6 +170,10 @@ impl Round<'_> {
             let swept = self.notifications(&row.team).await;
             self.note("the notifications of a team", swept);
         }
+        if row.sought_at.is_some_and(|at| now >= after(at, limits::REDELIVERY_ROUND_SECONDS)) {
+            let swept = self.lost(&row.team).await;
+            self.note("the lost events of a team", swept);
+        }
         if let Some(due) = due_at {
             metrics::seconds("OldestQueuedSeconds", &row.team, due, now);
         }
@@ -287,6 +291,19 @@ impl Round<'_> {
                     }
                 }
                 _ => app.store.drop_due_notification(team, &due).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Has those asked who can be asked what they could not deliver. What is lost of this is done in the next round.
+    async fn lost(&mut self, team: &TeamId) -> Result<(), SweepError> {
+        let app = self.app;
+        app.store.mark_sought(team, app.now()).await?;
+        for saved in app.store.webhooks(team).await? {
+            let webhook = saved.webhook;
+            if webhook.config.is_looked_after() {
+                app.queue.send(QueueMessage::LookForLost { team: team.clone(), webhook: webhook.id }).await?;
             }
         }
         Ok(())

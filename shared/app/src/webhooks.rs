@@ -1,7 +1,9 @@
 //! Webhooks: create, change, give a secret, delete. What is refused says which field and why.
 
 use ozma_domain::id::{TeamId, WebhookId};
+use ozma_domain::redelivery::Look;
 use ozma_domain::template::InvalidField;
+use ozma_domain::text::chain;
 use ozma_domain::webhook::{Connection, Owner, Secrets, Webhook, WebhookConfig};
 use ozma_domain::webhook_auth::WebhookSecret;
 use ozma_store::{Saved, SavedWebhook, StoreError, Written};
@@ -34,7 +36,9 @@ pub async fn create(
 ) -> Result<Webhook, WebhookError> {
     check(app, team, &config).await?;
     let webhook = made(app, team, WebhookId::new(app.random_bits()), config, secret)?;
-    saved(app.store.create_webhook(&webhook).await?, webhook)
+    let webhook = saved(app.store.create_webhook(&webhook).await?, webhook)?;
+    look_after(app, &webhook).await;
+    Ok(webhook)
 }
 
 /// A new one, to be stored.
@@ -72,7 +76,19 @@ pub async fn update(
     check(app, team, &config).await?;
     let old = read(app, team, id_or_name).await?;
     let new = changed(app, &old.webhook, config)?;
-    saved(app.store.update_webhook(&old, &new).await?, new)
+    let new = saved(app.store.update_webhook(&old, &new).await?, new)?;
+    look_after(app, &new).await;
+    Ok(new)
+}
+
+/// Sees to it that its service is asked from now on what it could not deliver, if it is one that can be asked. The sweep does
+/// so only for teams that are known to have such a webhook.
+pub(crate) async fn look_after(app: &App, webhook: &Webhook) {
+    if webhook.config.is_looked_after()
+        && let Err(err) = app.store.mark_sought(&webhook.team, app.now()).await
+    {
+        tracing::warn!(webhook.id = %webhook.id, error = %chain(&err), "what is lost is not looked for; save the webhook again");
+    }
 }
 
 /// The same as a user wants it.
@@ -102,6 +118,14 @@ pub async fn delete(app: &App, team: &TeamId, id_or_name: &str) -> Result<(), We
     match app.store.delete_webhook(&old).await? {
         Written::Now => Ok(()),
         Written::Lost => Err(WebhookError::Lost),
+    }
+}
+
+/// What its service could not deliver, when somebody last looked. None: nobody did.
+pub async fn look(app: &App, webhook: &Webhook) -> Result<Option<Look>, WebhookError> {
+    match webhook.config.is_looked_after() {
+        true => Ok(app.store.look(&webhook.id).await?),
+        false => Ok(None),
     }
 }
 

@@ -30,6 +30,7 @@ pub mod protocol;
 pub mod provider;
 pub mod receipt;
 pub mod receiver;
+pub mod redelivery;
 pub mod repository;
 mod rotation;
 pub mod run;

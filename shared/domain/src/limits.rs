@@ -450,6 +450,32 @@ pub const ANSWER_SECONDS: i64 = 6 * 3600;
 /// How long it is known what was told of a run: a follow-up after that is answered by a message of its own.
 pub const ANSWER_KEPT_SECONDS: i64 = 90 * 86_400;
 
+/// How often a service that does not try again by itself is asked what it could not deliver.
+pub const REDELIVERY_ROUND_SECONDS: i64 = 600;
+
+/// How far back is looked when somebody first looks: what happened before the webhook was there is nobody's loss.
+pub const REDELIVERY_LOOK_BACK_SECONDS: i64 = 3600;
+
+/// GitHub keeps deliveries for three days.
+/// Source: <https://docs.github.com/en/webhooks/testing-and-troubleshooting-webhooks/redelivering-webhooks>
+pub const REDELIVERY_KEPT_SECONDS: i64 = 3 * 86_400;
+
+/// From the first attempt to the second; then twice as long each time.
+pub const REDELIVERY_SECONDS: i64 = 300;
+
+/// Between attempts at most.
+pub const REDELIVERY_SECONDS_MOST: i64 = 6 * 3600;
+
+/// Attempts after the first that are asked for.
+pub const REDELIVERIES: u32 = 12;
+
+/// Attempts that are asked for in one round: GitHub takes 80 such requests a minute.
+/// Source: <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>
+pub const REDELIVERIES_AT_ONCE: usize = 60;
+
+/// An attempt that is younger than this may not be listed yet.
+pub const REDELIVERY_LISTED_SECONDS: i64 = 300;
+
 /// All definitions of one apply, as JSON. Stored they take at most twice as much, and a transaction holds 4 MB.
 pub const DEFINITIONS_BYTES: usize = 2 * 1024 * 1024;
 

@@ -61,6 +61,8 @@ pub(crate) enum Key<'a> {
     Webhook(&'a WebhookId),
     /// Makes a webhook's name unique in its team. The partition is the team's list of webhooks, by name.
     WebhookName(&'a TeamId, &'a str),
+    /// What its service could not deliver, when somebody last looked.
+    Look(&'a WebhookId),
     /// What came in, in the order in which it did, because ids are.
     Delivery(&'a TeamId, DeliveryId),
     /// Which delivery something was, by the hash of whence it came and what told it apart.
@@ -127,6 +129,7 @@ impl Key<'_> {
             Self::Listener(team, id) => (format!("team#{team}#listeners"), id.to_string()),
             Self::Webhook(id) => (format!("webhook#{id}"), "webhook".to_owned()),
             Self::WebhookName(team, name) => (format!("team#{team}#webhook-names"), (*name).to_owned()),
+            Self::Look(id) => (format!("webhook#{id}"), "look".to_owned()),
             Self::Delivery(team, id) => (format!("team#{team}#deliveries"), id.to_string()),
             Self::Seen(hash) => (format!("seen#{hash}"), "delivery".to_owned()),
             Self::Thread(team, hash, id) => (format!("team#{team}#thread#{hash}"), id.to_string()),
@@ -205,6 +208,7 @@ mod tests {
             Key::Listener(&team, &automation),
             Key::Webhook(&webhook),
             Key::WebhookName(&team, "acme"),
+            Key::Look(&webhook),
             Key::Delivery(&team, DeliveryId::new(1_763_700_000_000, [7; 10])),
             Key::Seen("c0ffee"),
             Key::Thread(&team, "c0ffee", &automation),

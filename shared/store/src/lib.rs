@@ -18,6 +18,7 @@ mod item;
 mod key;
 mod ledger;
 mod listing;
+mod looks;
 mod messages;
 mod meter;
 mod notifications;

@@ -21,6 +21,9 @@ pub struct TeamRow {
     /// No delivery before this one owes a run: where the sweep starts to look.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub deliveries_swept: Option<DeliveryId>,
+    /// When services were last asked what they could not deliver. None: no webhook has had one to ask.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sought_at: Option<Timestamp>,
     /// There was no room for an agent of this team: until then nobody asks again, and then one first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hold: Option<Hold>,
@@ -55,6 +58,7 @@ impl TeamRow {
             plan,
             swept_until: None,
             deliveries_swept: None,
+            sought_at: None,
             hold: None,
             paused: None,
             settings: TeamSettings::default(),
@@ -94,6 +98,12 @@ impl Store {
     /// Notes before which delivery no run is owed.
     pub async fn mark_deliveries_swept(&self, team: &TeamId, before: DeliveryId) -> Result<(), StoreError> {
         let _ = self.set(team, "deliveries_swept", Some(&before)).await?;
+        Ok(())
+    }
+
+    /// Notes when services were last asked what they could not deliver; at first, that there is one to ask.
+    pub async fn mark_sought(&self, team: &TeamId, at: Timestamp) -> Result<(), StoreError> {
+        let _ = self.set(team, "sought_at", Some(&at)).await?;
         Ok(())
     }
 

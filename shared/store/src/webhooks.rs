@@ -114,6 +114,7 @@ impl Store {
                 vec![
                     delete_if(&self.table, &Key::Webhook(id), "version", version),
                     delete(&self.table, &Key::WebhookName(team, &config.name)),
+                    delete(&self.table, &Key::Look(id)),
                 ]
             }
             Alter::Keep(_) => Vec::new(),

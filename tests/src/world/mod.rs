@@ -148,6 +148,9 @@ impl World {
                     drop(deliver::deliver(&self.app, &team, &subscription, &notification).await);
                 }
                 QueueMessage::Reply { team, delivery } => drop(reply::post(&self.app, &team, delivery).await),
+                QueueMessage::LookForLost { team, webhook } => {
+                    drop(answers::look_for_lost(&self.app, &team, &webhook).await);
+                }
             }
         }
     }

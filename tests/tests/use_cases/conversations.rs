@@ -36,14 +36,14 @@ const ANN: &str = "U043H11ES4V";
 const THREAD: &str = "1785310201.104529";
 
 /// A world with a webhook of a provider, and what the provider sends.
-struct Outside {
-    world: World,
-    webhook: Webhook,
+pub(crate) struct Outside {
+    pub(crate) world: World,
+    pub(crate) webhook: Webhook,
     secret: String,
 }
 
 impl Outside {
-    async fn of(scheme: Scheme) -> Self {
+    pub(crate) async fn of(scheme: Scheme) -> Self {
         let world = World::new("build").await;
         let config = WebhookConfig {
             name: "acme".to_owned(),
@@ -62,7 +62,7 @@ impl Outside {
     }
 
     /// An automation that listens there, with an agent that hears what is said to it.
-    async fn listens(&self, name: &str, trigger: Value) -> Automation {
+    pub(crate) async fn listens(&self, name: &str, trigger: Value) -> Automation {
         self.listens_with(name, HarnessKind::Claude, trigger).await
     }
 
@@ -91,7 +91,7 @@ impl Outside {
         automations::create(&self.world.app, &self.world.team, config).await.expect("an automation")
     }
 
-    async fn post(&self, id: &str, more: &[(&str, &str)], body: &str) -> (u16, Value) {
+    pub(crate) async fn post(&self, id: &str, more: &[(&str, &str)], body: &str) -> (u16, Value) {
         // Ids of one millisecond have no order; tests want one.
         self.world.clock.forward(SignedDuration::from_millis(1));
         let auth = self.webhook.config.auth;
@@ -147,7 +147,7 @@ impl Outside {
         self.log().await.remove(0).delivery
     }
 
-    async fn runs(&self) -> Vec<RunId> {
+    pub(crate) async fn runs(&self) -> Vec<RunId> {
         let all = self.world.app.store.latest_requests(&self.world.team, None, 1_000).await.expect("a store");
         all.into_iter().rev().map(|request| request.run_id).collect()
     }

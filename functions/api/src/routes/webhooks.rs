@@ -71,7 +71,9 @@ pub(crate) async fn get(
     base: BaseUrl,
     Path(id): Path<String>,
 ) -> Result<Json<Webhook>, ApiError> {
-    Ok(Json(answer(webhooks::find(&app, &caller.team, &id).await?, &base)))
+    let webhook = webhooks::find(&app, &caller.team, &id).await?;
+    let look = webhooks::look(&app, &webhook).await?;
+    Ok(Json(Webhook { look, ..answer(webhook, &base) }))
 }
 
 /// Replaces a webhook's configuration, and with `paused` pauses or resumes it. Its address stays, and its secret unless `auth`
@@ -191,6 +193,7 @@ pub(crate) fn answer(webhook: domain::Webhook, BaseUrl(base): &BaseUrl) -> Webho
         deliveries_per_minute: config.deliveries_per_minute(),
         own: Some(config.own).filter(|own| *own != Own::default()),
         connection: config.connection,
+        look: None,
         name: config.name,
         has_secret: secrets.is_complete(),
         secret: None,

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use ozma_domain::id::{AutomationId, DeliveryId, RunId, WebhookId};
 use ozma_domain::provider::Own;
+use ozma_domain::redelivery::Look;
 use ozma_domain::webhook::Connection;
 use ozma_domain::webhook_auth::WebhookAuth;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,11 @@ pub struct Webhook {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<Object>)]
     pub connection: Option<Connection>,
+    /// What its service could not deliver, when somebody last looked: of one webhook alone, and only with the connection of a
+    /// GitHub App.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Object>)]
+    pub look: Option<Look>,
     /// Where its sender sends to. With the mode `url_token` it has the token in it, and only where the secret is told.
     pub url: String,
     /// False: its service makes the secret, and has to be asked for it first. Until then nothing is taken.

@@ -47,6 +47,13 @@ pub(super) async fn say(link: &Link, repository: &str, item: u64, text: &str, no
     Ok(())
 }
 
+/// The App of a connection.
+pub(super) fn app(link: &Link) -> Result<App, Failure> {
+    let app_id = link.connection.app_id.ok_or_else(|| Failure::never("the webhook's connection has no app_id"))?;
+    let app = App::new(link.http.clone(), link.api.clone(), app_id, &link.secret);
+    app.map_err(|err| Failure::never(format!("{}: {err}", link.connection.secret)))
+}
+
 /// An App where it is installed.
 struct Speaker {
     app: App,
@@ -58,9 +65,7 @@ struct Speaker {
 impl Speaker {
     async fn of(link: &Link, repository: &str, now: Timestamp) -> Result<Self, Failure> {
         let repository: Repository = repository.parse().map_err(|err| Failure::never(format!("{err}")))?;
-        let app_id = link.connection.app_id.ok_or_else(|| Failure::never("the webhook's connection has no app_id"))?;
-        let app = App::new(link.http.clone(), link.api.clone(), app_id, &link.secret);
-        let app = app.map_err(|err| Failure::never(format!("{}: {err}", link.connection.secret)))?;
+        let app = app(link)?;
         let installation = app.installation_of(&repository, now).await?;
         Ok(Self { app, installation, repository, now })
     }

@@ -15,6 +15,7 @@ mod gitlab;
 mod jira;
 mod linear;
 mod link;
+mod lost;
 mod say;
 mod slack;
 
@@ -32,6 +33,7 @@ use ozma_store::{Owed, SavedAnswer, StoreError, Written};
 use tokio::time::timeout;
 
 use self::link::{Link, link, webhook_config};
+pub use self::lost::look_for_lost;
 pub use self::say::{SayError, say};
 use crate::App;
 use crate::app::after;
@@ -103,7 +105,7 @@ pub async fn tell(app: &App, run_id: RunId) -> Result<(), AnswerError> {
         // From here on it is known what was begun: an id or a beginning that is not noted is that of whoever died.
         let mut answer = Answer { busy_until: begun.answer.busy_until, ..saved.answer.clone() };
         let attempt = async {
-            let link = link(app, &run.team, webhook, config, place).await?;
+            let link = link(app, &run.team, webhook, config, place.provider()).await?;
             tell_at(&link, &telling, &mut answer).await
         };
         let answer = match in_time(attempt).await {

@@ -30,7 +30,7 @@ pub async fn say(
         if config.as_ref().is_some_and(|config| config.connection.is_none()) {
             return Ok(());
         }
-        let link = link(app, team, webhook, config, place).await?;
+        let link = link(app, team, webhook, config, place.provider()).await?;
         at(app, &link, place, person, text, delivery).await
     };
     match in_time(said).await {

@@ -195,6 +195,9 @@ async fn follow_up(app: &App, team: &TeamId, plan: &Plan) {
             Change::Schedule(Alter::Create(new) | Alter::Update { new, .. }) => {
                 schedules::set_timer(app, &new.schedule).await;
             }
+            Change::Webhook(Alter::Create(new) | Alter::Update { new, .. }) => {
+                webhooks::look_after(app, &new.webhook).await;
+            }
             Change::Subscription(Alter::Delete(_)) => unsubscribed = true,
             _ => {}
         }

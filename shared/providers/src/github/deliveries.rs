@@ -31,6 +31,8 @@ pub struct Lost {
     pub id: u64,
     pub event: String,
     pub action: Option<String>,
+    /// Of the first attempt that was looked at.
+    pub first_at: Timestamp,
     /// Of the latest attempt.
     pub at: Timestamp,
     pub attempts: u32,
@@ -70,6 +72,16 @@ impl App {
         Ok(Deliveries { lost: lost(attempts), is_whole })
     }
 
+    /// Where GitHub sends the app's events. None: nowhere.
+    pub async fn hook_url(&self, now: Timestamp) -> Result<Option<String>, Error> {
+        #[derive(Deserialize)]
+        struct Hook {
+            url: Option<String>,
+        }
+        let Hook { url } = self.send(Method::GET, &["app", "hook", "config"], now, |call| call).await?.json()?;
+        Ok(url.filter(|url| !url.is_empty()))
+    }
+
     /// Asks for another attempt.
     pub async fn redeliver(&self, delivery: u64, now: Timestamp) -> Result<(), Error> {
         let delivery = delivery.to_string();
@@ -89,9 +101,10 @@ fn lost(attempts: Vec<Attempt>) -> Vec<Lost> {
     let mut lost: Vec<Lost> = failed
         .filter_map(|(attempts, _)| {
             let count = attempts.len();
+            let first_at = attempts.iter().map(|attempt| attempt.delivered_at).min()?;
             let last = attempts.into_iter().max_by_key(|attempt| (attempt.delivered_at, attempt.id))?;
             let Attempt { id, guid, delivered_at: at, event, action, .. } = last;
-            Some(Lost { guid, id, event, action, at, attempts: count.try_into().unwrap_or(u32::MAX) })
+            Some(Lost { guid, id, event, action, first_at, at, attempts: count.try_into().unwrap_or(u32::MAX) })
         })
         .collect();
     lost.sort_by_key(|lost| (lost.at, lost.id));

@@ -417,4 +417,5 @@ async fn the_published_examples_of_deliveries_are_read() {
     assert!(deliveries.is_whole && deliveries.lost.is_empty(), "both arrived: {deliveries:?}");
     app.redeliver(12_345_678, now()).await.unwrap();
     assert_eq!(github.lines()[1], "POST /app/hook/deliveries/12345678/attempts");
+    assert_eq!(app.hook_url(now()).await.unwrap().as_deref(), Some("https://example.com/webhook"));
 }

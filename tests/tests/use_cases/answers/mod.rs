@@ -26,7 +26,8 @@ use serde_json::{Value, json};
 
 use self::services::{Services, Spoiled, Written};
 
-static KEY: LazyLock<String> = LazyLock::new(|| {
+/// The key of an App.
+pub(crate) static KEY: LazyLock<String> = LazyLock::new(|| {
     let pair = KeyPair::generate(KeySize::Rsa2048).expect("a key");
     let der: Pkcs8V1Der<'_> = pair.as_der().expect("a key");
     format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()))
