@@ -51,7 +51,7 @@ fn is_believed(auth: WebhookAuth, at: Timestamp, bytes: &[u8]) -> bool {
         Header::of(values.map(|(_, value)| *value).collect::<Vec<_>>())
     };
     let attempt = Attempt { header, path_token: std::str::from_utf8(rest).ok(), body: rest };
-    let _ = attempt.delivery_id("x-github-event".parse().ok().as_ref(), &Believed::default());
+    let _ = attempt.dedupe_id("x-github-event".parse().ok().as_ref(), &Believed::default());
     let told = auth.verify(&attempt, &[secret(auth)], at);
     let to_nobody = auth.verify(&attempt, &[], at);
     assert!(to_nobody.is_err());
