@@ -49,10 +49,19 @@ impl World {
     /// With the plan of that name.
     pub async fn new(plan: &str) -> Self {
         let archive = tempfile::tempdir().expect("a temporary folder");
-        let faults = Faults::default();
-        let table = dynamodb::client(dynamodb::memory());
         let objects = s3::client(archive.path()).expect("an archive");
-        let store = Store::new(faults.on_dynamodb(&table), "ozma");
+        Self::over(plan, &dynamodb::client(dynamodb::memory()), &objects, archive).await
+    }
+
+    /// Over that table and that archive, of which a part may be in a folder.
+    pub async fn over(
+        plan: &str,
+        table: &aws_sdk_dynamodb::Client,
+        objects: &aws_sdk_s3::Client,
+        folder: tempfile::TempDir,
+    ) -> Self {
+        let faults = Faults::default();
+        let store = Store::new(faults.on_dynamodb(table), "ozma");
         store.create_table().await.expect("a table");
         store.put_audit_key(public_key(&SIGNING_SEED)).await.expect("a table");
         let team: TeamId = "local".parse().expect("a team id");
@@ -67,7 +76,7 @@ impl World {
         let vault = Arc::new(VaultDouble::default());
         let app = App {
             store,
-            archive: Archive::new(faults.on_s3(&objects), s3::BUCKET),
+            archive: Archive::new(faults.on_s3(objects), s3::BUCKET),
             queue: queue.clone(),
             timer: timer.clone(),
             launcher: launcher.clone(),
@@ -87,7 +96,7 @@ impl World {
             }),
             maskers: Default::default(),
         };
-        Self { app, team, clock, queue, timer, launcher, bus, vault, faults, _archive: archive }
+        Self { app, team, clock, queue, timer, launcher, bus, vault, faults, _archive: folder }
     }
 
     pub fn new_run(&self, prompt: &str) -> NewRun {

@@ -12,6 +12,7 @@ mod startup;
 mod throughput;
 mod timelines;
 mod units;
+mod webhook;
 mod witness;
 
 use std::error::Error;
@@ -43,6 +44,8 @@ enum What {
     Fairness(fairness::Args),
     /// Whether deliveries that come several times at once make one run each
     Deliveries(deliveries::Args),
+    /// How long a signed event of GitHub takes to be accepted, and how much of a processor
+    Webhook(webhook::Args),
     /// Whether runs survive `kill -9` of the control plane
     Kill(kill::Args),
 }
@@ -77,6 +80,7 @@ async fn run(args: Args) -> Result<()> {
         What::Units(args) => units::measure(&args).await,
         What::Fairness(args) => fairness::measure(&args).await,
         What::Deliveries(args) => deliveries::measure(&args).await,
+        What::Webhook(args) => webhook::measure(&args).await,
         What::Kill(args) => kill::measure(&oz, &args).await,
     }
 }
