@@ -1,7 +1,7 @@
 //! Slack: messages in a thread, edited in place, and found again by the run that their metadata names.
 //!
 //! A bot token needs the scopes `chat:write`, `channels:history` (and `groups:`, `im:`, `mpim:history`) to find a message,
-//! and `users:read.email` to know an address.
+//! and `users:read` with `users:read.email` to know an address.
 
 use std::fmt;
 
@@ -50,6 +50,8 @@ const EVENT: &str = "ozma_run";
 /// Slack's own most is 1,000, of apps that are sold outside its marketplace 15 (and one call a minute).
 const REPLIES: &str = "200";
 const PAGES: usize = 10;
+/// Without it a person's address is left out.
+const EMAIL_SCOPE: &str = "users:read.email";
 
 #[derive(Serialize)]
 struct Written<'a> {
@@ -192,7 +194,8 @@ impl Slack {
         Err(Error::refused(200, &format!("there are more than {PAGES} pages of replies to look through")))
     }
 
-    /// The address of a person, if there is such a person and it is shown. Bots have none.
+    /// The address of a person, if there is such a person, it is shown, and it is theirs: one that nobody has confirmed may
+    /// be anybody's. Bots have none.
     pub async fn email_of(&self, user: &str) -> Result<Option<String>, Error> {
         #[derive(Deserialize)]
         struct Told {
@@ -201,13 +204,23 @@ impl Slack {
         #[derive(Deserialize)]
         struct User {
             profile: Profile,
+            #[serde(default)]
+            is_email_confirmed: Option<bool>,
         }
         #[derive(Deserialize)]
         struct Profile {
             email: Option<String>,
         }
-        let told = found(self.get::<Told>("users.info", &[("user", user)]).await)?;
-        Ok(told.and_then(|told| told.user.profile.email).filter(|email| !email.is_empty()))
+        let call = self.call(Method::GET, "users.info").query(&[("user", user)]);
+        let Some(answer) = found(self.answer(call).await)? else { return Ok(None) };
+        let User { profile, is_email_confirmed } = answer.json::<Told>()?.user;
+        let email = profile.email.filter(|email| !email.is_empty());
+        // Without the scope it is left out, and that is no error to Slack.
+        let scopes = answer.header("x-oauth-scopes").filter(|_| email.is_none());
+        if scopes.is_some_and(|scopes| scopes.split(',').all(|scope| scope.trim() != EMAIL_SCOPE)) {
+            return Err(missing_scope(&answer, EMAIL_SCOPE));
+        }
+        Ok(email.filter(|_| is_email_confirmed != Some(false)))
     }
 
     /// Says something that only one person sees, and nobody after a reload.
@@ -269,13 +282,18 @@ impl Slack {
     }
 
     async fn send<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Error> {
+        self.answer(call).await?.json()
+    }
+
+    async fn answer(&self, call: Call<'_>) -> Result<Answer, Error> {
         let answer = self.http.send(call).await?;
         let told: Value = answer.json()?;
-        if told["ok"] != true {
-            return Err(refusal(&answer, &told));
-        }
-        answer.json()
+        if told["ok"] == true { Ok(answer) } else { Err(refusal(&answer, &told)) }
     }
+}
+
+fn missing_scope(answer: &Answer, needed: &str) -> Error {
+    answer.unusable(&format!("missing_scope: the app needs {needed}; add it and install the app again"))
 }
 
 /// What a code of Slack's means; it comes with 200.
@@ -294,7 +312,7 @@ fn refusal(answer: &Answer, told: &Value) -> Error {
         }
         "missing_scope" => {
             let needed = told["needed"].as_str().unwrap_or("it does not say which");
-            answer.unusable(&format!("missing_scope: the app needs {needed}; add it and install the app again"))
+            missing_scope(answer, needed)
         }
         code => answer.unusable(code),
     }

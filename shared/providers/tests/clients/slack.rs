@@ -136,10 +136,31 @@ async fn people_have_addresses_and_bots_have_none() {
     check(json!({"ok": true, "user": {"profile": {"email": "ann@example.com"}}}), Ok(Some("ann@example.com"))).await;
     check(json!({"ok": true, "user": {"profile": {}}}), Ok(None)).await;
     check(json!({"ok": true, "user": {"profile": {"email": ""}}}), Ok(None)).await;
+    let confirmed =
+        |is: bool| json!({"ok": true, "user": {"is_email_confirmed": is, "profile": {"email": "a@b.example"}}});
+    check(confirmed(true), Ok(Some("a@b.example"))).await;
+    check(confirmed(false), Ok(None)).await;
     check(json!({"ok": false, "error": "user_not_found"}), Ok(None)).await;
     let message = "missing_scope: the app needs users:read.email; add it and install the app again".to_owned();
     let scopes = json!({"ok": false, "error": "missing_scope", "needed": "users:read.email", "provided": "chat:write"});
     check(scopes, Err(Error::Refused { status: 200, message })).await;
+}
+
+/// Slack leaves the address out then, and calls that a success.
+#[tokio::test]
+async fn a_token_that_may_not_see_addresses_says_so() {
+    let check = async |scopes: &str, expected: Result<Option<String>, Error>| {
+        let told = scopes.to_owned();
+        let api = StandIn::new(move |_| {
+            let body = json!({"ok": true, "user": {"profile": {"real_name": "Ann"}}}).to_string().into_bytes();
+            Reply::Status(200, vec![("x-oauth-scopes", told.clone())], body)
+        })
+        .await;
+        assert_eq!(slack(&api).email_of("U2").await, expected, "{scopes}");
+    };
+    check("chat:write, users:read, users:read.email", Ok(None)).await;
+    let message = "missing_scope: the app needs users:read.email; add it and install the app again".to_owned();
+    check("chat:write,users:read", Err(Error::Refused { status: 200, message })).await;
 }
 
 #[tokio::test]
