@@ -62,6 +62,8 @@ pub enum QueueMessage {
     Notify { team: TeamId, subscription: SubscriptionId, notification: NotificationId },
     /// Whoever caused the delivery is to be told what came of it, where they said it.
     Reply { team: TeamId, delivery: DeliveryId },
+    /// Who caused the delivery is to be asked of its provider; then it goes on.
+    Identify { team: TeamId, delivery: DeliveryId },
 }
 
 impl QueueMessage {
@@ -72,7 +74,8 @@ impl QueueMessage {
             | Self::Changed { team, .. }
             | Self::Answer { team, .. }
             | Self::Notify { team, .. }
-            | Self::Reply { team, .. } => team,
+            | Self::Reply { team, .. }
+            | Self::Identify { team, .. } => team,
         }
     }
 }

@@ -31,7 +31,8 @@ impl SqsQueue {
             | QueueMessage::Changed { .. }
             | QueueMessage::Answer { .. }
             | QueueMessage::Notify { .. }
-            | QueueMessage::Reply { .. } => {
+            | QueueMessage::Reply { .. }
+            | QueueMessage::Identify { .. } => {
                 let missing = || PortError::new("this function has no queue for ends (OZ_ENDS_QUEUE_URL)");
                 self.ends_url.as_ref().ok_or_else(missing)?
             }
@@ -61,7 +62,8 @@ pub(crate) fn group(message: &QueueMessage) -> &str {
         | QueueMessage::Complete { .. }
         | QueueMessage::Changed { .. }
         | QueueMessage::Answer { .. }
-        | QueueMessage::Reply { .. } => message.team().as_str(),
+        | QueueMessage::Reply { .. }
+        | QueueMessage::Identify { .. } => message.team().as_str(),
     }
 }
 

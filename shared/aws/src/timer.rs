@@ -41,7 +41,10 @@ impl Timer for AwsTimer {
         let queue_arn = match &message {
             QueueMessage::Tick { .. } => self.ticks_queue_arn.as_ref(),
             QueueMessage::Answer { .. } | QueueMessage::Notify { .. } => self.ends_queue_arn.as_ref(),
-            QueueMessage::Complete { .. } | QueueMessage::Changed { .. } | QueueMessage::Reply { .. } => None,
+            QueueMessage::Complete { .. }
+            | QueueMessage::Changed { .. }
+            | QueueMessage::Reply { .. }
+            | QueueMessage::Identify { .. } => None,
         };
         let Some(queue_arn) = queue_arn else {
             return Err(PortError::new("this function sends no such message later than in 15 minutes"));

@@ -256,7 +256,8 @@ impl World {
                     QueueMessage::Changed { .. }
                     | QueueMessage::Answer { .. }
                     | QueueMessage::Notify { .. }
-                    | QueueMessage::Reply { .. } => true,
+                    | QueueMessage::Reply { .. }
+                    | QueueMessage::Identify { .. } => true,
                 }
             };
             if !matches!(core.handler(work).await, Ok(true)) {

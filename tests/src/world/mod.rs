@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{AcceptedRun, Idempotency, NewRun, accept};
 use ozma_app::ports::QueueMessage;
-use ozma_app::{App, Settings, answers, complete, deliver, dispatch, executions, notify, reply};
+use ozma_app::{App, Settings, answers, complete, deliver, dispatch, executions, notify, receive, reply};
 use ozma_domain::artifact::{SavedFile, SavedKind, SavedSet};
 use ozma_domain::audit::manifest::public_key;
 use ozma_domain::harness::HarnessKind;
@@ -148,6 +148,7 @@ impl World {
                     drop(deliver::deliver(&self.app, &team, &subscription, &notification).await);
                 }
                 QueueMessage::Reply { team, delivery } => drop(reply::post(&self.app, &team, delivery).await),
+                QueueMessage::Identify { team, delivery } => drop(receive::identify(&self.app, &team, delivery).await),
             }
         }
     }

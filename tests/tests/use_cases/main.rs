@@ -7,6 +7,7 @@ mod conformance;
 mod conversations;
 mod events;
 mod follow_ups;
+mod people;
 mod runs;
 mod schedules;
 mod scheduling;

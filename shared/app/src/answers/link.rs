@@ -1,7 +1,7 @@
 //! A connection, made: with the secret that it names, to an address that may be reached.
 
 use ozma_domain::id::{TeamId, WebhookId};
-use ozma_domain::provider::{Own, Place, Provider};
+use ozma_domain::provider::{Own, Provider};
 use ozma_domain::receiver::ReceiverUrl;
 use ozma_domain::webhook::{Connection, WebhookConfig};
 use ozma_providers::{BaseUrl, Gitlab, Http, Linear, Slack};
@@ -37,13 +37,13 @@ pub(super) async fn link(
     team: &TeamId,
     webhook: &WebhookId,
     config: Option<WebhookConfig>,
-    place: &Place,
+    provider: Provider,
 ) -> Result<Link, Failure> {
     let config = config.ok_or_else(|| Failure::never(format!("the webhook {webhook} was deleted")))?;
     let own = config.own();
     let connection =
         config.connection.ok_or_else(|| Failure::never(format!("the webhook {webhook} answers nobody")))?;
-    let default = match place.provider() {
+    let default = match provider {
         Provider::Github => Some("https://api.github.com"),
         Provider::Gitlab => Some(Gitlab::HOST),
         Provider::Jira => None,

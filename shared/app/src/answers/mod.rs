@@ -10,6 +10,7 @@
 //! | Linear | activities of the session, or a comment on the issue |
 //! | Slack | a message in the thread that is edited in place |
 
+mod ask;
 mod github;
 mod gitlab;
 mod jira;
@@ -31,6 +32,7 @@ use ozma_providers::{Disposition, Error, Item};
 use ozma_store::{Owed, SavedAnswer, StoreError, Written};
 use tokio::time::timeout;
 
+pub(crate) use self::ask::address_of;
 use self::link::{Link, link, webhook_config};
 pub use self::say::{SayError, say};
 use crate::App;
@@ -42,11 +44,11 @@ use crate::ports::QueueMessage;
 #[error("what was told of a run could not be noted")]
 pub struct AnswerError(#[from] StoreError);
 
-/// Why something could not be told.
+/// Why something could not be told, or asked.
 #[derive(Debug)]
-struct Failure {
-    reason: String,
-    again: Again,
+pub(crate) struct Failure {
+    pub(crate) reason: String,
+    pub(crate) again: Again,
 }
 
 /// What is to be told, and where.
@@ -103,7 +105,7 @@ pub async fn tell(app: &App, run_id: RunId) -> Result<(), AnswerError> {
         // From here on it is known what was begun: an id or a beginning that is not noted is that of whoever died.
         let mut answer = Answer { busy_until: begun.answer.busy_until, ..saved.answer.clone() };
         let attempt = async {
-            let link = link(app, &run.team, webhook, config, place).await?;
+            let link = link(app, &run.team, webhook, config, place.provider()).await?;
             tell_at(&link, &telling, &mut answer).await
         };
         let answer = match in_time(attempt).await {
@@ -137,7 +139,7 @@ async fn tell_at(link: &Link, telling: &Telling<'_>, answer: &mut Answer) -> Res
     }
 }
 
-async fn in_time(attempt: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+async fn in_time<T>(attempt: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let within = Duration::from_secs(limits::ANSWER_ATTEMPT_SECONDS);
     let too_long = || Failure::soon(format!("no end within {} s", within.as_secs()));
     timeout(within, attempt).await.unwrap_or_else(|_| Err(too_long()))

@@ -79,6 +79,18 @@ pub enum Again {
     Never,
 }
 
+impl Again {
+    /// Seconds until the next attempt, after so many failures. None: there is no next one.
+    pub(crate) fn wait(self, failures: u32) -> Option<i64> {
+        let doubled = limits::ANSWER_RETRY_SECONDS << failures.saturating_sub(1).min(16);
+        match self {
+            Self::Never => None,
+            Self::Soon => Some(doubled.min(limits::ANSWER_RETRY_SECONDS_MOST)),
+            Self::After { seconds } => Some(seconds.cast_signed()),
+        }
+    }
+}
+
 impl Answer {
     pub fn new(run_id: RunId, team: TeamId) -> Self {
         let (message, check) = (Posted::default(), Posted::default());
@@ -122,12 +134,7 @@ impl Answer {
         let before = self.trouble.as_ref().filter(|trouble| trouble.mark == mark);
         let failures = before.map_or(0, |trouble| trouble.failures) + 1;
         let since = before.map_or(now, |trouble| trouble.since);
-        let doubled = limits::ANSWER_RETRY_SECONDS << (failures - 1).min(16);
-        let wait = match again {
-            Again::Never => None,
-            Again::Soon => Some(doubled.min(limits::ANSWER_RETRY_SECONDS_MOST)),
-            Again::After { seconds } => Some(seconds.cast_signed()),
-        };
+        let wait = again.wait(failures);
         let after = |at: Timestamp, seconds| at.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(at);
         let next_at = wait.map(|seconds| after(now, seconds)).filter(|at| *at < after(since, limits::ANSWER_SECONDS));
         let reason = text::shorten(&text::one_line(reason), limits::STATUS_CHARS);

@@ -1,6 +1,6 @@
 //! Answers: where a run was asked for, people are told how it stands, by one message, whatever is lost on the way.
 
-mod services;
+pub(crate) mod services;
 
 use std::sync::LazyLock;
 
@@ -393,6 +393,9 @@ async fn somebody_is_told_something_else_where_they_asked() {
     check(thread(), Some("U1"), "ephemeral").await;
     check(thread(), None, "message").await;
     check(Place::SlackChannel { team: "T1".to_owned(), channel: "C1".to_owned() }, Some("U1"), "ephemeral").await;
+    // Where we are not they are told directly.
+    let elsewhere = Place::SlackChannel { team: "T1".to_owned(), channel: "C0ELSEWHERE".to_owned() };
+    check(elsewhere, Some("U1"), "message").await;
 }
 
 #[tokio::test]
