@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use ozma_domain::id::RunId;
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -33,6 +34,8 @@ pub struct Message<'a> {
     pub blocks: Option<&'a [Value]>,
     /// The run that it tells of, by which it is found.
     pub run: RunId,
+    /// Of a message that tells one end of the run alone, when that was: by which it is told apart.
+    pub end: Option<Timestamp>,
 }
 
 /// Who a token speaks as.
@@ -45,7 +48,8 @@ pub struct Bot {
     pub team_id: String,
 }
 
-/// The kind of our metadata; its payload is `{"run_id": "…"}`.
+/// The kind of our metadata; its payload is `{"run_id": "…"}`, of a message that tells an end with its `end`, in milliseconds
+/// since 1970.
 const EVENT: &str = "ozma_run";
 /// Slack's own most is 1,000, of apps that are sold outside its marketplace 15 (and one call a minute).
 const REPLIES: &str = "200";
@@ -80,11 +84,21 @@ struct Metadata {
 #[derive(Serialize)]
 struct Payload {
     run_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<String>,
 }
 
 impl Message<'_> {
     fn metadata(&self) -> Metadata {
-        Metadata { event_type: EVENT, event_payload: Payload { run_id: self.run.to_string() } }
+        let (run_id, end) = (self.run.to_string(), self.end.map(|end| end.as_millisecond().to_string()));
+        Metadata { event_type: EVENT, event_payload: Payload { run_id, end } }
+    }
+
+    /// Whether a message with that metadata tells the same.
+    fn is_told_by(&self, metadata: &Value) -> bool {
+        let Payload { run_id, end } = self.metadata().event_payload;
+        let payload = &metadata["event_payload"];
+        metadata["event_type"] == EVENT && payload["run_id"] == *run_id && payload["end"].as_str() == end.as_deref()
     }
 }
 
@@ -140,13 +154,13 @@ impl Slack {
         self.post::<Value>("chat.update", &written).await.map(drop)
     }
 
-    /// Our message in a thread that tells of a run: the answer to its posting may have been lost. Fails rather than say
-    /// that there is none, if there are too many to look through.
+    /// Our message in a thread that tells what `message` does: the answer to its posting may have been lost. Fails rather than
+    /// say that there is none, if there are too many to look through.
     pub async fn find_message(
         &self,
         channel: &str,
         thread: &str,
-        run: RunId,
+        message: &Message<'_>,
         bot: &Bot,
     ) -> Result<Option<String>, Error> {
         #[derive(Deserialize)]
@@ -165,7 +179,6 @@ impl Slack {
             bot_id: Option<String>,
             metadata: Option<Value>,
         }
-        let run = run.to_string();
         let mut cursor = String::new();
         for _ in 0..PAGES {
             let query = [
@@ -177,10 +190,7 @@ impl Slack {
             ];
             let page: Page = self.get("conversations.replies", &query).await?;
             let is_it = |reply: &&Reply| {
-                let metadata = reply.metadata.as_ref();
-                let tells = metadata.is_some_and(|metadata| {
-                    metadata["event_type"] == EVENT && metadata["event_payload"]["run_id"] == *run
-                });
+                let tells = reply.metadata.as_ref().is_some_and(|metadata| message.is_told_by(metadata));
                 tells && reply.bot_id.as_deref() == Some(&*bot.bot_id)
             };
             if let Some(found) = page.messages.into_iter().find(|reply| is_it(&reply)) {

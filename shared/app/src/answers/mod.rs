@@ -8,7 +8,7 @@
 //! | GitLab | a note, as that comment |
 //! | Jira | a comment, as that comment |
 //! | Linear | activities of the session, or a comment on the issue |
-//! | Slack | a message in the thread that is edited in place |
+//! | Slack | a message in the thread that is edited in place, and one more for each end |
 
 mod ask;
 mod github;
@@ -71,7 +71,7 @@ pub async fn tell(app: &App, run_id: RunId) -> Result<(), AnswerError> {
             return settle(app, &run).await;
         };
         let said = Said::of(&run, &request);
-        let mark = said.mark();
+        let (mark, end) = (said.mark_at(place), said.end_at(place));
         let now = app.now();
         let saved = match app.store.answer(run_id).await? {
             Some(saved) => saved,
@@ -81,7 +81,7 @@ pub async fn tell(app: &App, run_id: RunId) -> Result<(), AnswerError> {
                 expires: after(now, limits::ANSWER_KEPT_SECONDS).as_second(),
             },
         };
-        let begun = match saved.answer.due(&mark, now) {
+        let begun = match saved.answer.due(&mark, end, now) {
             Due::Nothing => return settle(app, &run).await,
             Due::Later(_) => return Ok(()),
             // Whoever is at it finds another version of the row, and looks again.
@@ -132,10 +132,8 @@ async fn tell_at(link: &Link, telling: &Telling<'_>, answer: &mut Answer) -> Res
         Place::JiraIssue { issue } => Ok(jira::tell(link, issue, telling, &mut answer.message).await?),
         Place::LinearSession { session } => Ok(linear::tell_session(link, session, telling).await?),
         Place::LinearIssue { issue } => Ok(linear::tell_issue(link, issue, telling, &mut answer.message).await?),
-        Place::SlackThread { channel, thread, .. } => {
-            slack::tell(link, channel, Some(thread), telling, &mut answer.message).await
-        }
-        Place::SlackChannel { channel, .. } => slack::tell(link, channel, None, telling, &mut answer.message).await,
+        Place::SlackThread { channel, thread, .. } => slack::tell(link, channel, Some(thread), telling, answer).await,
+        Place::SlackChannel { channel, .. } => slack::tell(link, channel, None, telling, answer).await,
     }
 }
 

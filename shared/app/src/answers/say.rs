@@ -91,7 +91,7 @@ async fn at_slack(
     mark: RunId,
 ) -> Result<(), Failure> {
     let api = slack::slack(link)?;
-    let message = Message { text, blocks: None, run: mark };
+    let message = Message { text, blocks: None, run: mark, end: None };
     let Some(person) = person else {
         api.post_message(channel, thread, &message).await?;
         return Ok(());
