@@ -120,6 +120,7 @@ fn lines(delivery: &Delivery) -> Vec<(&'static str, String)> {
         ("See", delivery.url.clone().unwrap_or_default()),
         ("Verdict", verdict(delivery)),
         ("Reason", delivery.reason.as_deref().map(one_line).unwrap_or_default()),
+        ("Waits for", delivery.waits_for.as_deref().map(one_line).unwrap_or_default()),
         ("Runs", runs.collect::<Vec<_>>().join("\n")),
         ("Not started", left.collect::<Vec<_>>().join("\n")),
         ("Said to us", delivery.word.as_ref().map(word).unwrap_or_default()),

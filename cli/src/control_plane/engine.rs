@@ -14,6 +14,7 @@ use ozma_app::deliver::deliver;
 use ozma_app::dispatch::drain;
 use ozma_app::notify::changed;
 use ozma_app::ports::{ContainerEnd, QueueMessage};
+use ozma_app::receive::identify;
 use ozma_app::reply;
 use ozma_app::settle::container_gone;
 use ozma_app::sweep::sweep;
@@ -103,9 +104,10 @@ async fn handle_messages(app: Arc<App>, queue: Arc<LocalQueue>, handlers: TaskTr
         let (room, permit) = match &message {
             // It waits for its turn by itself.
             QueueMessage::Notify { subscription, .. } => (receivers.room_of(subscription), None),
-            QueueMessage::Answer { .. } | QueueMessage::Reply { .. } | QueueMessage::LookForLost { .. } => {
-                (answering.clone(), None)
-            }
+            QueueMessage::Answer { .. }
+            | QueueMessage::Reply { .. }
+            | QueueMessage::Identify { .. }
+            | QueueMessage::LookForLost { .. } => (answering.clone(), None),
             _ => (handling.clone(), handling.clone().acquire_owned().await.ok()),
         };
         let app = app.clone();
@@ -158,6 +160,9 @@ async fn handle(app: &App, message: &QueueMessage, work: Work) -> bool {
         }
         QueueMessage::LookForLost { team, webhook } => {
             look_for_lost(app, team, webhook).await.err().map(|err| logged("a look for lost events", &err))
+        }
+        QueueMessage::Identify { team, delivery } => {
+            identify(app, team, *delivery).await.err().map(|err| logged("who caused a delivery", &err))
         }
     };
     failed.is_none()

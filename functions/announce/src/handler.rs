@@ -1,5 +1,5 @@
 //! An end: what it owes is done, as far as it can be now. A change of a run: who subscribed to it is notified. A delivery:
-//! whoever caused it is told what came of it.
+//! whoever caused it is looked up where that decides what it starts, and told what came of it.
 
 use std::error::Error;
 
@@ -9,6 +9,7 @@ use ozma_app::complete::complete;
 use ozma_app::deliver::deliver;
 use ozma_app::notify::changed;
 use ozma_app::ports::QueueMessage;
+use ozma_app::receive::identify;
 use ozma_app::reply;
 use ozma_boot::aws::Disposition;
 use ozma_domain::text::chain;
@@ -35,6 +36,7 @@ pub(crate) async fn handle(app: &App, message: &QueueMessage) -> Disposition {
         }
         QueueMessage::Reply { team, delivery } => retried(reply::post(app, team, *delivery).await, message),
         QueueMessage::LookForLost { team, webhook } => retried(look_for_lost(app, team, webhook).await, message),
+        QueueMessage::Identify { team, delivery } => retried(identify(app, team, *delivery).await, message),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Takes ended runs from the queue: seals the audit trail, publishes the outcome, notifies who subscribed, and tells people
-//! how runs stand where they were asked for. Each attempt to speak to somebody outside is a message of its own.
+//! how runs stand where they were asked for. Looks people up where that decides what an event starts, and starts it. Each
+//! attempt to speak to somebody outside is a message of its own.
 
 mod handler;
 
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
         let app = App {
             archive: aws.archive()?,
             bus: aws.bus()?,
-            queue: aws.ends_queue()?,
+            queue: aws.queue()?,
             timer: aws.ends_timer()?,
             vault: aws.vault()?,
             settings: Arc::new(settings),

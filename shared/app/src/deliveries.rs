@@ -3,7 +3,7 @@
 use ozma_domain::delivery::{Delivery, DeliverySource, Verdict};
 use ozma_domain::id::{DeliveryId, TeamId};
 use ozma_domain::provider::Own;
-use ozma_domain::webhook::Payload;
+use ozma_domain::webhook::{InvalidPayload, Payload};
 use ozma_store::{ArchiveKey, SavedDelivery, StoreError};
 use serde_json::Value;
 
@@ -53,14 +53,21 @@ pub(crate) async fn with_payload(
     id: DeliveryId,
 ) -> Result<Option<(Delivery, Value)>, StoreError> {
     let Some(SavedDelivery { delivery, .. }) = find(app, team, id).await? else { return Ok(None) };
-    let Some(body) = body(app, &delivery).await? else { return Ok(None) };
+    Ok(payload(app, &delivery).await?.map(|payload| (delivery, payload)))
+}
+
+/// What a delivery said.
+pub(crate) async fn payload(app: &App, delivery: &Delivery) -> Result<Option<Value>, StoreError> {
+    let Some(body) = body(app, delivery).await? else { return Ok(None) };
     // A planned event may say nothing.
     if body.is_empty() {
-        return Ok(Some((delivery, Value::Null)));
+        return Ok(Some(Value::Null));
     }
-    let payload = Payload::json(&body)
-        .map_err(|err| StoreError::Unreadable { what: format!("the body of the delivery {id}"), cause: err.into() })?;
-    Ok(Some((delivery, payload.0)))
+    let unreadable = |err: InvalidPayload| {
+        let what = format!("the body of the delivery {}", delivery.id);
+        StoreError::Unreadable { what, cause: err.into() }
+    };
+    Ok(Some(Payload::json(&body).map_err(unreadable)?.0))
 }
 
 /// What counted as our own doing at its address.

@@ -64,6 +64,8 @@ pub enum QueueMessage {
     Reply { team: TeamId, delivery: DeliveryId },
     /// The service whose events come to the webhook is to be asked what it could not deliver.
     LookForLost { team: TeamId, webhook: WebhookId },
+    /// Who caused the delivery is to be asked of its provider; then it goes on.
+    Identify { team: TeamId, delivery: DeliveryId },
 }
 
 impl QueueMessage {
@@ -75,6 +77,7 @@ impl QueueMessage {
             | Self::Answer { team, .. }
             | Self::Notify { team, .. }
             | Self::Reply { team, .. }
+            | Self::Identify { team, .. }
             | Self::LookForLost { team, .. } => team,
         }
     }

@@ -32,6 +32,7 @@ impl SqsQueue {
             | QueueMessage::Answer { .. }
             | QueueMessage::Notify { .. }
             | QueueMessage::Reply { .. }
+            | QueueMessage::Identify { .. }
             | QueueMessage::LookForLost { .. } => {
                 let missing = || PortError::new("this function has no queue for ends (OZ_ENDS_QUEUE_URL)");
                 self.ends_url.as_ref().ok_or_else(missing)?
@@ -63,6 +64,7 @@ pub(crate) fn group(message: &QueueMessage) -> &str {
         | QueueMessage::Changed { .. }
         | QueueMessage::Answer { .. }
         | QueueMessage::Reply { .. }
+        | QueueMessage::Identify { .. }
         | QueueMessage::LookForLost { .. } => message.team().as_str(),
     }
 }

@@ -44,6 +44,7 @@ impl Timer for AwsTimer {
             QueueMessage::Complete { .. }
             | QueueMessage::Changed { .. }
             | QueueMessage::Reply { .. }
+            | QueueMessage::Identify { .. }
             | QueueMessage::LookForLost { .. } => None,
         };
         let Some(queue_arn) = queue_arn else {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AutomationId, DeliveryId, RunId, TeamId, WebhookId};
+use crate::identity::{Asking, Identity};
 use crate::provider::{Control, Place, Provider, slack};
 
 /// One event that came in, however often it was delivered. Written before the runs that it starts, with their ids, so that
@@ -29,6 +30,9 @@ pub struct Delivery {
     /// Of its body.
     pub bytes: u64,
     pub verdict: Verdict,
+    /// What is known of who caused it, where what it starts depends on it and it did not say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub identity: Option<Identity>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub runs: Vec<Owed>,
     /// What listens and was not started, and why. No more than [`crate::limits::DELIVERY_LEFT`].
@@ -177,9 +181,18 @@ impl Delivery {
         self.kind.as_deref().unwrap_or(&self.event)
     }
 
-    /// Whether each run that it starts has been tried, and each word to us obeyed.
+    /// Whether it is decided what it starts, each run has been tried, and each word to us obeyed.
     pub fn is_done(&self) -> bool {
-        self.runs.iter().all(|run| run.state != OwedState::Owed) && !self.is_to_be_obeyed()
+        let is_tried = self.runs.iter().all(|run| run.state != OwedState::Owed);
+        is_tried && !self.is_to_be_obeyed() && self.asking().is_none()
+    }
+
+    /// What is being done to find out who caused it. Until then nothing else is done about it.
+    pub fn asking(&self) -> Option<&Asking> {
+        match &self.identity {
+            Some(Identity::Asked(asking)) => Some(asking),
+            Some(Identity::Known | Identity::Unknown { .. }) | None => None,
+        }
     }
 
     /// Whether it says something to us that nothing was done about yet.
@@ -193,9 +206,15 @@ impl Delivery {
         Some((reply, reply.place.as_ref()?))
     }
 
-    /// Whether its sender shows the answer to the person who caused it: a slash command of Slack.
-    pub fn is_answered_at_once(&self) -> bool {
+    /// Whether somebody typed it to hear what comes of it, which nobody else sees: a slash command of Slack.
+    pub fn is_command(&self) -> bool {
         self.provider == Some(Provider::Slack) && self.event == slack::SLASH_COMMAND
+    }
+
+    /// Whether its sender shows the answer to the person who caused it: of a command. Where it was asked first who that is, the
+    /// answer was that, and what comes of it is told where everything else is.
+    pub fn is_answered_at_once(&self) -> bool {
+        self.is_command() && !matches!(self.identity, Some(Identity::Known | Identity::Unknown { .. }))
     }
 
     /// Whether to deliver it again could start more.

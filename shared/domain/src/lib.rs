@@ -17,6 +17,7 @@ pub mod failure;
 pub mod filter;
 pub mod harness;
 pub mod id;
+pub mod identity;
 pub mod lane;
 pub mod ledger;
 pub mod lifecycle;

@@ -38,6 +38,13 @@ pub const DELIVERY_SECONDS: i64 = 30 * 24 * 3600;
 /// For how long what is said in a conversation goes to its run, from when that was started or last heard of it.
 pub const CONVERSATION_SECONDS: i64 = 30 * 24 * 3600;
 
+/// For how long a provider is asked for the address of whoever caused an event, before it is decided without.
+pub const IDENTIFY_SECONDS: i64 = 600;
+
+/// For how long it is known what a provider said of a person, and that it refused to say anything.
+pub const PERSON_SECONDS: i64 = 86_400;
+pub const PERSON_REFUSED_SECONDS: i64 = 60;
+
 /// How long a message to a run is tried whose last end is still being recorded.
 pub const FOLLOW_UP_SECONDS: i64 = 3600;
 

@@ -124,6 +124,15 @@ impl Trigger {
         Ok(())
     }
 
+    /// It as it would be if whoever caused the event was listed, where that is all that is missing and their address may show
+    /// that they are.
+    pub fn if_listed(&self, event: &Event<'_>) -> Option<Self> {
+        let occurrence = event.occurrence.filter(|occurrence| self.allow.awaits_address(occurrence))?;
+        let mut listed = self.clone();
+        listed.allow.logins.insert(occurrence.actor.login.clone());
+        Some(listed)
+    }
+
     pub fn runs_per_object(&self) -> u32 {
         self.runs_per_object.unwrap_or(limits::RUNS_PER_OBJECT)
     }

@@ -1,10 +1,11 @@
 //! Slack: messages in a thread, edited in place, and found again by the run that their metadata names.
 //!
 //! A bot token needs the scopes `chat:write`, `channels:history` (and `groups:`, `im:`, `mpim:history`) to find a message,
-//! and `users:read.email` to know an address.
+//! and `users:read` with `users:read.email` to know an address.
 
 use std::fmt;
 
+use jiff::Timestamp;
 use ozma_domain::id::RunId;
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -33,6 +34,8 @@ pub struct Message<'a> {
     pub blocks: Option<&'a [Value]>,
     /// The run that it tells of, by which it is found.
     pub run: RunId,
+    /// Of a message that tells one end of the run alone, when that was: by which it is told apart.
+    pub end: Option<Timestamp>,
 }
 
 /// Who a token speaks as.
@@ -45,11 +48,14 @@ pub struct Bot {
     pub team_id: String,
 }
 
-/// The kind of our metadata; its payload is `{"run_id": "…"}`.
+/// The kind of our metadata; its payload is `{"run_id": "…"}`, of a message that tells an end with its `end`, in milliseconds
+/// since 1970.
 const EVENT: &str = "ozma_run";
 /// Slack's own most is 1,000, of apps that are sold outside its marketplace 15 (and one call a minute).
 const REPLIES: &str = "200";
 const PAGES: usize = 10;
+/// Without it a person's address is left out.
+const EMAIL_SCOPE: &str = "users:read.email";
 
 #[derive(Serialize)]
 struct Written<'a> {
@@ -78,11 +84,21 @@ struct Metadata {
 #[derive(Serialize)]
 struct Payload {
     run_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<String>,
 }
 
 impl Message<'_> {
     fn metadata(&self) -> Metadata {
-        Metadata { event_type: EVENT, event_payload: Payload { run_id: self.run.to_string() } }
+        let (run_id, end) = (self.run.to_string(), self.end.map(|end| end.as_millisecond().to_string()));
+        Metadata { event_type: EVENT, event_payload: Payload { run_id, end } }
+    }
+
+    /// Whether a message with that metadata tells the same.
+    fn is_told_by(&self, metadata: &Value) -> bool {
+        let Payload { run_id, end } = self.metadata().event_payload;
+        let payload = &metadata["event_payload"];
+        metadata["event_type"] == EVENT && payload["run_id"] == *run_id && payload["end"].as_str() == end.as_deref()
     }
 }
 
@@ -138,13 +154,13 @@ impl Slack {
         self.post::<Value>("chat.update", &written).await.map(drop)
     }
 
-    /// Our message in a thread that tells of a run: the answer to its posting may have been lost. Fails rather than say
-    /// that there is none, if there are too many to look through.
+    /// Our message in a thread that tells what `message` does: the answer to its posting may have been lost. Fails rather than
+    /// say that there is none, if there are too many to look through.
     pub async fn find_message(
         &self,
         channel: &str,
         thread: &str,
-        run: RunId,
+        message: &Message<'_>,
         bot: &Bot,
     ) -> Result<Option<String>, Error> {
         #[derive(Deserialize)]
@@ -163,7 +179,6 @@ impl Slack {
             bot_id: Option<String>,
             metadata: Option<Value>,
         }
-        let run = run.to_string();
         let mut cursor = String::new();
         for _ in 0..PAGES {
             let query = [
@@ -175,10 +190,7 @@ impl Slack {
             ];
             let page: Page = self.get("conversations.replies", &query).await?;
             let is_it = |reply: &&Reply| {
-                let metadata = reply.metadata.as_ref();
-                let tells = metadata.is_some_and(|metadata| {
-                    metadata["event_type"] == EVENT && metadata["event_payload"]["run_id"] == *run
-                });
+                let tells = reply.metadata.as_ref().is_some_and(|metadata| message.is_told_by(metadata));
                 tells && reply.bot_id.as_deref() == Some(&*bot.bot_id)
             };
             if let Some(found) = page.messages.into_iter().find(|reply| is_it(&reply)) {
@@ -192,7 +204,8 @@ impl Slack {
         Err(Error::refused(200, &format!("there are more than {PAGES} pages of replies to look through")))
     }
 
-    /// The address of a person, if there is such a person and it is shown. Bots have none.
+    /// The address of a person, if there is such a person, it is shown, and it is theirs: one that nobody has confirmed may
+    /// be anybody's. Bots have none.
     pub async fn email_of(&self, user: &str) -> Result<Option<String>, Error> {
         #[derive(Deserialize)]
         struct Told {
@@ -201,13 +214,23 @@ impl Slack {
         #[derive(Deserialize)]
         struct User {
             profile: Profile,
+            #[serde(default)]
+            is_email_confirmed: Option<bool>,
         }
         #[derive(Deserialize)]
         struct Profile {
             email: Option<String>,
         }
-        let told = found(self.get::<Told>("users.info", &[("user", user)]).await)?;
-        Ok(told.and_then(|told| told.user.profile.email).filter(|email| !email.is_empty()))
+        let call = self.call(Method::GET, "users.info").query(&[("user", user)]);
+        let Some(answer) = found(self.answer(call).await)? else { return Ok(None) };
+        let User { profile, is_email_confirmed } = answer.json::<Told>()?.user;
+        let email = profile.email.filter(|email| !email.is_empty());
+        // Without the scope it is left out, and that is no error to Slack.
+        let scopes = answer.header("x-oauth-scopes").filter(|_| email.is_none());
+        if scopes.is_some_and(|scopes| scopes.split(',').all(|scope| scope.trim() != EMAIL_SCOPE)) {
+            return Err(missing_scope(&answer, EMAIL_SCOPE));
+        }
+        Ok(email.filter(|_| is_email_confirmed != Some(false)))
     }
 
     /// Says something that only one person sees, and nobody after a reload.
@@ -269,13 +292,18 @@ impl Slack {
     }
 
     async fn send<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, Error> {
+        self.answer(call).await?.json()
+    }
+
+    async fn answer(&self, call: Call<'_>) -> Result<Answer, Error> {
         let answer = self.http.send(call).await?;
         let told: Value = answer.json()?;
-        if told["ok"] != true {
-            return Err(refusal(&answer, &told));
-        }
-        answer.json()
+        if told["ok"] == true { Ok(answer) } else { Err(refusal(&answer, &told)) }
     }
+}
+
+fn missing_scope(answer: &Answer, needed: &str) -> Error {
+    answer.unusable(&format!("missing_scope: the app needs {needed}; add it and install the app again"))
 }
 
 /// What a code of Slack's means; it comes with 200.
@@ -294,7 +322,7 @@ fn refusal(answer: &Answer, told: &Value) -> Error {
         }
         "missing_scope" => {
             let needed = told["needed"].as_str().unwrap_or("it does not say which");
-            answer.unusable(&format!("missing_scope: the app needs {needed}; add it and install the app again"))
+            missing_scope(answer, needed)
         }
         code => answer.unusable(code),
     }

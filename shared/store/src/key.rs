@@ -70,6 +70,8 @@ pub(crate) enum Key<'a> {
     /// Which run of an automation hears what is said in a conversation. The partition is the conversation, by a hash of whence
     /// it is told and what its provider calls it.
     Thread(&'a TeamId, &'a str, &'a AutomationId),
+    /// Somebody as the provider of a webhook knows them, by the id that it gives them.
+    Person(&'a WebhookId, &'a str),
     /// The partition is the team's list of subscriptions.
     Subscription(&'a TeamId, &'a SubscriptionId),
     /// In the order of their events, because their ids are.
@@ -133,6 +135,7 @@ impl Key<'_> {
             Self::Delivery(team, id) => (format!("team#{team}#deliveries"), id.to_string()),
             Self::Seen(hash) => (format!("seen#{hash}"), "delivery".to_owned()),
             Self::Thread(team, hash, id) => (format!("team#{team}#thread#{hash}"), id.to_string()),
+            Self::Person(webhook, id) => (format!("webhook#{webhook}#person#{id}"), "person".to_owned()),
             Self::Subscription(team, id) => (format!("team#{team}#subscriptions"), id.to_string()),
             Self::Notification(subscription, id) => {
                 (format!("subscription#{subscription}#notifications"), id.to_string())
@@ -212,6 +215,7 @@ mod tests {
             Key::Delivery(&team, DeliveryId::new(1_763_700_000_000, [7; 10])),
             Key::Seen("c0ffee"),
             Key::Thread(&team, "c0ffee", &automation),
+            Key::Person(&webhook, "U0442US8QGH"),
             Key::Subscription(&team, &subscription),
             Key::Notification(&subscription, &notification),
             Key::DueNotification(&team, at, &notification),

@@ -29,7 +29,8 @@ async fn every_message_comes_as_it_was_sent(mut world: QueueUnderTest) {
     let started = QueueMessage::Changed { team: team("a"), run: run(1), execution: 1, topic, at };
     let reply = QueueMessage::Reply { team: team("a"), delivery: DeliveryId::new(1, [1; 10]) };
     let mut messages = vec![tick("a"), tick("b"), complete("a", 1), complete("a", 2), complete("b", 1)];
-    messages.extend([started, notify("a", 1), reply]);
+    let identify = QueueMessage::Identify { team: team("a"), delivery: DeliveryId::new(1, [1; 10]) };
+    messages.extend([started, notify("a", 1), reply, identify]);
     for message in &messages {
         world.queue.send(message.clone()).await.expect("sends");
     }

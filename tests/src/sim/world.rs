@@ -257,6 +257,7 @@ impl World {
                     | QueueMessage::Answer { .. }
                     | QueueMessage::Notify { .. }
                     | QueueMessage::Reply { .. }
+                    | QueueMessage::Identify { .. }
                     | QueueMessage::LookForLost { .. } => true,
                 }
             };

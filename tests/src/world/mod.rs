@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{AcceptedRun, Idempotency, NewRun, accept};
 use ozma_app::ports::QueueMessage;
-use ozma_app::{App, Settings, answers, complete, deliver, dispatch, executions, notify, reply};
+use ozma_app::{App, Settings, answers, complete, deliver, dispatch, executions, notify, receive, reply};
 use ozma_domain::artifact::{SavedFile, SavedKind, SavedSet};
 use ozma_domain::audit::manifest::public_key;
 use ozma_domain::harness::HarnessKind;
@@ -160,6 +160,7 @@ impl World {
                 QueueMessage::LookForLost { team, webhook } => {
                     drop(answers::look_for_lost(&self.app, &team, &webhook).await);
                 }
+                QueueMessage::Identify { team, delivery } => drop(receive::identify(&self.app, &team, delivery).await),
             }
         }
     }

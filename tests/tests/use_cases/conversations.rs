@@ -32,8 +32,8 @@ const PROMPTED: &str = include_str!("../../../events/linear/AgentSessionEvent-pr
 const PRESSED_STOP: &str = include_str!("../../../events/linear/AgentSessionEvent-prompted-stop.json");
 
 /// Who says something in the payloads of Slack, and the message that began the thread.
-const ANN: &str = "U043H11ES4V";
-const THREAD: &str = "1785310201.104529";
+pub(crate) const ANN: &str = "U043H11ES4V";
+pub(crate) const THREAD: &str = "1785310201.104529";
 
 /// A world with a webhook of a provider, and what the provider sends.
 pub(crate) struct Outside {
@@ -66,7 +66,7 @@ impl Outside {
         self.listens_with(name, HarnessKind::Claude, trigger).await
     }
 
-    async fn listens_with(&self, name: &str, harness: HarnessKind, trigger: Value) -> Automation {
+    pub(crate) async fn listens_with(&self, name: &str, harness: HarnessKind, trigger: Value) -> Automation {
         let mut config = AutomationConfig {
             name: name.to_owned(),
             paused: false,
@@ -112,12 +112,12 @@ impl Outside {
     }
 
     /// Somebody mentions us at Slack: in a thread, or beginning one.
-    async fn mention(&self, user: &str, ts: &str, thread: Option<&str>, text: &str) -> (u16, Value) {
+    pub(crate) async fn mention(&self, user: &str, ts: &str, thread: Option<&str>, text: &str) -> (u16, Value) {
         self.post("", &[("content-type", "application/json")], &mentioned("app_mention", user, ts, thread, text)).await
     }
 
     /// Somebody types a command at Slack, which shows them the answer.
-    async fn command(&self, user: &str, text: &str) -> String {
+    pub(crate) async fn command(&self, user: &str, text: &str) -> String {
         let text = text.replace(' ', "+");
         let body = COMMAND.replace("run+fix+the+login+%26amp%3B+the+logout", &text).replace(ANN, user);
         // What tells commands apart.
@@ -127,23 +127,23 @@ impl Outside {
         answer["text"].as_str().expect("a text").to_owned()
     }
 
-    async fn github(&self, event: &str, id: &str, body: &str) -> (u16, Value) {
+    pub(crate) async fn github(&self, event: &str, id: &str, body: &str) -> (u16, Value) {
         self.post(id, &[("x-github-event", event)], body).await
     }
 
     /// What Linear sends, now.
-    async fn linear(&self, id: &str, body: &str) -> (u16, Value) {
+    pub(crate) async fn linear(&self, id: &str, body: &str) -> (u16, Value) {
         let mut body: Value = serde_json::from_str(body).unwrap();
         body["webhookTimestamp"] = self.world.now().as_millisecond().into();
         self.post(id, &[], &body.to_string()).await
     }
 
-    async fn log(&self) -> Vec<SavedDelivery> {
+    pub(crate) async fn log(&self) -> Vec<SavedDelivery> {
         let wanted = deliveries::Wanted { limit: 100, ..Default::default() };
         deliveries::list(&self.world.app, &self.world.team, &wanted).await.expect("a log")
     }
 
-    async fn latest(&self) -> Delivery {
+    pub(crate) async fn latest(&self) -> Delivery {
         self.log().await.remove(0).delivery
     }
 
@@ -152,13 +152,13 @@ impl Outside {
         all.into_iter().rev().map(|request| request.run_id).collect()
     }
 
-    async fn messages(&self, run: RunId) -> Vec<String> {
+    pub(crate) async fn messages(&self, run: RunId) -> Vec<String> {
         let all = self.world.app.store.messages(run, "", 100).await.expect("a store");
         all.into_iter().map(|message| message.text).collect()
     }
 
     /// The agent of a run does what it is to, to its end.
-    async fn works(&self, run: RunId) {
+    pub(crate) async fn works(&self, run: RunId) {
         self.world.drain().await;
         let agent = self.world.agent(run).await;
         agent.work(&self.world).await;
@@ -167,7 +167,7 @@ impl Outside {
     }
 }
 
-fn mentioned(kind: &str, user: &str, ts: &str, thread: Option<&str>, text: &str) -> String {
+pub(crate) fn mentioned(kind: &str, user: &str, ts: &str, thread: Option<&str>, text: &str) -> String {
     let mut body: Value = serde_json::from_str(MENTION).unwrap();
     body["event_id"] = format!("Ev{kind}{ts}").into();
     body["event"]["type"] = kind.into();

@@ -97,6 +97,7 @@ fn messages_of_queues_are_ours_but_for_the_poisoned() {
     let told = messages("announce-notify.json");
     assert!(matches!(told[..], [Some(QueueMessage::Changed { .. }), Some(QueueMessage::Notify { .. })]));
     assert!(matches!(messages("announce-reply.json")[..], [Some(QueueMessage::Reply { .. })]));
+    assert!(matches!(messages("announce-identify.json")[..], [Some(QueueMessage::Identify { .. })]));
 }
 
 #[test]

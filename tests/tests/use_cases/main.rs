@@ -8,6 +8,7 @@ mod conversations;
 mod events;
 mod follow_ups;
 mod lost;
+mod people;
 mod runs;
 mod schedules;
 mod scheduling;

@@ -10,6 +10,7 @@ use ozma_app::deliveries::{self, Wanted};
 use ozma_app::receive;
 use ozma_domain::delivery::{self as domain, DeliverySource, OwedState, Owes, Verdict};
 use ozma_domain::id::DeliveryId;
+use ozma_domain::identity::Asking;
 use ozma_domain::limits;
 use ozma_domain::provider::Control;
 use ozma_store::SavedDelivery;
@@ -117,6 +118,7 @@ fn answer(saved: SavedDelivery) -> Delivery {
         DeliverySource::Automation(id) => ("automation", id.to_string()),
         DeliverySource::Account(id) => ("account", id.to_string()),
     };
+    let waits_for = delivery.asking().map(waits_for);
     let (verdict, reason, status) = match delivery.verdict {
         Verdict::Accepted => ("accepted", None, None),
         Verdict::NotUsed(why) => ("not_used", Some(why), None),
@@ -136,12 +138,21 @@ fn answer(saved: SavedDelivery) -> Delivery {
         reason,
         status,
         repeats,
+        waits_for,
         runs: delivery.runs.into_iter().map(run).collect(),
         left: delivery.left.into_iter().map(|left| DeliveryLeft { automation: left.name, why: left.why }).collect(),
         word: delivery.told.map(word),
         reply: delivery.reply.map(reply),
         replay_of: delivery.replay_of,
         payload: None,
+    }
+}
+
+fn waits_for(asking: &Asking) -> String {
+    let who = "its provider to say who caused it";
+    match &asking.reason {
+        Some(reason) => format!("{who}; asked again at {}: {reason}", asking.next_at),
+        None => who.to_owned(),
     }
 }
 

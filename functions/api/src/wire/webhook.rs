@@ -139,6 +139,9 @@ pub struct Delivery {
     pub status: Option<u16>,
     /// How often it came again.
     pub repeats: u32,
+    /// What it waits for before it is decided what it starts: that its provider says who caused it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waits_for: Option<String>,
     pub runs: Vec<DeliveryRun>,
     /// Automations that listen and were not started.
     pub left: Vec<DeliveryLeft>,

@@ -8,8 +8,9 @@
 //! | GitLab | a note, as that comment |
 //! | Jira | a comment, as that comment |
 //! | Linear | activities of the session, or a comment on the issue |
-//! | Slack | a message in the thread that is edited in place |
+//! | Slack | a message in the thread that is edited in place, and one more for each end |
 
+mod ask;
 mod github;
 mod gitlab;
 mod jira;
@@ -32,6 +33,7 @@ use ozma_providers::{Disposition, Error, Item};
 use ozma_store::{Owed, SavedAnswer, StoreError, Written};
 use tokio::time::timeout;
 
+pub(crate) use self::ask::address_of;
 use self::link::{Link, link, webhook_config};
 pub use self::lost::look_for_lost;
 pub use self::say::{SayError, say};
@@ -44,11 +46,11 @@ use crate::ports::QueueMessage;
 #[error("what was told of a run could not be noted")]
 pub struct AnswerError(#[from] StoreError);
 
-/// Why something could not be told.
+/// Why something could not be told, or asked.
 #[derive(Debug)]
-struct Failure {
-    reason: String,
-    again: Again,
+pub(crate) struct Failure {
+    pub(crate) reason: String,
+    pub(crate) again: Again,
 }
 
 /// What is to be told, and where.
@@ -71,7 +73,7 @@ pub async fn tell(app: &App, run_id: RunId) -> Result<(), AnswerError> {
             return settle(app, &run).await;
         };
         let said = Said::of(&run, &request);
-        let mark = said.mark();
+        let (mark, end) = (said.mark_at(place), said.end_at(place));
         let now = app.now();
         let saved = match app.store.answer(run_id).await? {
             Some(saved) => saved,
@@ -81,7 +83,7 @@ pub async fn tell(app: &App, run_id: RunId) -> Result<(), AnswerError> {
                 expires: after(now, limits::ANSWER_KEPT_SECONDS).as_second(),
             },
         };
-        let begun = match saved.answer.due(&mark, now) {
+        let begun = match saved.answer.due(&mark, end, now) {
             Due::Nothing => return settle(app, &run).await,
             Due::Later(_) => return Ok(()),
             // Whoever is at it finds another version of the row, and looks again.
@@ -132,14 +134,12 @@ async fn tell_at(link: &Link, telling: &Telling<'_>, answer: &mut Answer) -> Res
         Place::JiraIssue { issue } => Ok(jira::tell(link, issue, telling, &mut answer.message).await?),
         Place::LinearSession { session } => Ok(linear::tell_session(link, session, telling).await?),
         Place::LinearIssue { issue } => Ok(linear::tell_issue(link, issue, telling, &mut answer.message).await?),
-        Place::SlackThread { channel, thread, .. } => {
-            slack::tell(link, channel, Some(thread), telling, &mut answer.message).await
-        }
-        Place::SlackChannel { channel, .. } => slack::tell(link, channel, None, telling, &mut answer.message).await,
+        Place::SlackThread { channel, thread, .. } => slack::tell(link, channel, Some(thread), telling, answer).await,
+        Place::SlackChannel { channel, .. } => slack::tell(link, channel, None, telling, answer).await,
     }
 }
 
-async fn in_time(attempt: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+async fn in_time<T>(attempt: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let within = Duration::from_secs(limits::ANSWER_ATTEMPT_SECONDS);
     let too_long = || Failure::soon(format!("no end within {} s", within.as_secs()));
     timeout(within, attempt).await.unwrap_or_else(|_| Err(too_long()))

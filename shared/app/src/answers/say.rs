@@ -3,7 +3,7 @@
 use ozma_domain::answer::Again;
 use ozma_domain::id::{DeliveryId, RunId, TeamId, WebhookId};
 use ozma_domain::provider::Place;
-use ozma_providers::{Activity, Gitlab, Item, Jira, Message};
+use ozma_providers::{Activity, Error, Gitlab, Item, Jira, Message};
 
 use super::link::{Link, link, webhook_config};
 use super::{Failure, github, in_time, linear, slack};
@@ -91,9 +91,17 @@ async fn at_slack(
     mark: RunId,
 ) -> Result<(), Failure> {
     let api = slack::slack(link)?;
-    match person {
-        Some(person) => api.post_ephemeral(channel, thread, person, text).await?,
-        None => drop(api.post_message(channel, thread, &Message { text, blocks: None, run: mark }).await?),
+    let message = Message { text, blocks: None, run: mark, end: None };
+    let Some(person) = person else {
+        api.post_message(channel, thread, &message).await?;
+        return Ok(());
+    };
+    match api.post_ephemeral(channel, thread, person, text).await {
+        // A command can be typed where we are not: then it is said to them directly.
+        Err(Error::NotFound) => {}
+        Err(Error::Refused { message, .. }) if message == "not_in_channel" => {}
+        said => return Ok(said?),
     }
+    api.post_message(person, None, &message).await?;
     Ok(())
 }

@@ -10,7 +10,8 @@ use ozma_domain::text;
 use ozma_store::StoreError;
 
 use super::arrival::mark;
-use super::{follow_up, words};
+use super::people::Address;
+use super::{follow_up, people, words};
 use crate::App;
 use crate::cancel::{CancelError, cancel_all};
 use crate::rate;
@@ -51,24 +52,37 @@ enum About {
     All,
 }
 
-/// Does what somebody said. Again, it finds it done.
+/// Those runs whose automation the person may start, and the automations that they may not.
+struct Allowed {
+    theirs: Vec<(RunId, Automation)>,
+    refused: Vec<Automation>,
+    /// Why their address is not known, where that may be why.
+    unknown: Option<String>,
+}
+
+/// Does what somebody said. Again, it finds it done. None: it is to be found out first who it is.
 pub(super) async fn obey(
     app: &App,
     delivery: &Delivery,
     word: &Control,
     occurrence: &Occurrence,
-) -> Result<Obeyed, StoreError> {
-    let mut obeyed = done(app, delivery, word, occurrence).await?;
+) -> Result<Option<Obeyed>, StoreError> {
+    let Some(mut obeyed) = done(app, delivery, word, occurrence).await? else { return Ok(None) };
     if let Some(what) = obeyed.to_anybody
         && obeyed.answer.is_some()
         && !may_be_told(app, delivery, occurrence, what).await?
     {
         obeyed.answer = None;
     }
-    Ok(obeyed)
+    Ok(Some(obeyed))
 }
 
-async fn done(app: &App, delivery: &Delivery, word: &Control, occurrence: &Occurrence) -> Result<Obeyed, StoreError> {
+async fn done(
+    app: &App,
+    delivery: &Delivery,
+    word: &Control,
+    occurrence: &Occurrence,
+) -> Result<Option<Obeyed>, StoreError> {
     let named = match word {
         Control::Stop { run } | Control::Status { run } => *run,
         Control::Help => None,
@@ -76,30 +90,31 @@ async fn done(app: &App, delivery: &Delivery, word: &Control, occurrence: &Occur
     let about = about(app, delivery, occurrence, named).await?;
     let is_ours = occurrence.is_addressed() || matches!(&about, About::Runs(runs) if !runs.is_empty());
     if !is_ours {
-        return Ok(Obeyed::nothing("it was not said to Ozma: no run of its answers there", None));
+        return Ok(Some(Obeyed::nothing("it was not said to Ozma: no run of its answers there", None)));
     }
-    match (word, about) {
-        (Control::Help, _) => Ok(help(delivery, occurrence)),
+    let obeyed = match (word, about) {
+        (Control::Help, _) => help(delivery, occurrence),
         (Control::Stop { .. }, About::All) => {
-            Ok(Obeyed::nothing("no run was named, and there is no conversation", words::WHICH_RUN.to_owned()))
+            Obeyed::nothing("no run was named, and there is no conversation", words::WHICH_RUN.to_owned())
         }
-        (Control::Status { .. }, About::All) => status_of_all(app, delivery, occurrence).await,
+        (Control::Status { .. }, About::All) => return status_of_all(app, delivery, occurrence).await,
         (_, About::Runs(runs)) if runs.is_empty() => {
             let answer = match named {
                 Some(run) => format!("No run {run} was asked for here."),
                 None => "No run of mine answers in this conversation.".to_owned(),
             };
-            Ok(Obeyed::nothing("there is no such run here", answer))
+            Obeyed::nothing("there is no such run here", answer)
         }
         (word, About::Runs(runs)) => {
-            let (theirs, refused) = allowed(app, delivery, occurrence, runs).await?;
-            match (theirs.is_empty(), word) {
-                (true, _) => Ok(refuse(occurrence, &refused)),
-                (false, Control::Stop { .. }) => stop(app, delivery, occurrence, &theirs).await,
-                (false, _) => status(app, delivery, &theirs).await,
+            let Some(allowed) = allowed(app, delivery, occurrence, runs).await? else { return Ok(None) };
+            match (allowed.theirs.is_empty(), word) {
+                (true, _) => refuse(occurrence, &allowed),
+                (false, Control::Stop { .. }) => stop(app, delivery, occurrence, &allowed.theirs).await?,
+                (false, _) => status(app, delivery, &allowed.theirs).await?,
             }
         }
-    }
+    };
+    Ok(Some(obeyed))
 }
 
 async fn about(
@@ -118,26 +133,35 @@ async fn about(
     Ok(About::Runs(rows.into_iter().map(|row| Meant { run: row.run_id, automation: row.automation }).collect()))
 }
 
-/// Those runs whose automation the person may start, and the automations that they may not.
+/// Who may. None: that depends on an address that the provider is to be asked for.
 async fn allowed(
     app: &App,
     delivery: &Delivery,
     occurrence: &Occurrence,
     runs: Vec<Meant>,
-) -> Result<(Vec<(RunId, Automation)>, Vec<Automation>), StoreError> {
+) -> Result<Option<Allowed>, StoreError> {
     let mut ids: Vec<_> = runs.iter().map(|meant| meant.automation.clone()).collect();
     ids.sort();
     ids.dedup();
     let found = app.store.automations_of(&ids).await?.into_iter().map(|saved| saved.automation);
     // Of an automation that is gone nobody can say who may.
     let found: Vec<_> = found.filter(|automation| automation.team == delivery.team).collect();
-    let may = |automation: &Automation| may_start(occurrence, &automation.config.trigger.allow).is_ok();
+    let mut by = occurrence.clone();
+    let mut unknown = None;
+    if found.iter().any(|automation| automation.config.trigger.allow.awaits_address(occurrence)) {
+        let address = people::address(app, delivery, &mut by).await?;
+        if matches!(address, Address::ToAsk) {
+            return Ok(None);
+        }
+        unknown = address.unknown(occurrence);
+    }
+    let may = |automation: &Automation| may_start(&by, &automation.config.trigger.allow).is_ok();
     let theirs = runs.into_iter().filter_map(|Meant { run, automation }| {
         let automation = found.iter().find(|found| found.id == automation)?;
         may(automation).then(|| (run, automation.clone()))
     });
     let theirs = theirs.collect();
-    Ok((theirs, found.into_iter().filter(|automation| !may(automation)).collect()))
+    Ok(Some(Allowed { theirs, refused: found.into_iter().filter(|automation| !may(automation)).collect(), unknown }))
 }
 
 async fn stop(
@@ -184,7 +208,7 @@ async fn status(app: &App, delivery: &Delivery, runs: &[(RunId, Automation)]) ->
 }
 
 /// Of the latest runs that were asked for at this address, those that are at work and that the person may know of.
-async fn status_of_all(app: &App, delivery: &Delivery, occurrence: &Occurrence) -> Result<Obeyed, StoreError> {
+async fn status_of_all(app: &App, delivery: &Delivery, occurrence: &Occurrence) -> Result<Option<Obeyed>, StoreError> {
     let latest = app.store.latest_requests(&delivery.team, None, limits::STATUS_LOOKBACK).await?;
     let here = latest.into_iter().filter_map(|request| {
         let event = request.event.filter(|event| event.source == delivery.source)?;
@@ -194,10 +218,10 @@ async fn status_of_all(app: &App, delivery: &Delivery, occurrence: &Occurrence) 
     let ids: Vec<_> = here.iter().map(|meant| meant.run).collect();
     let at_work: Vec<_> = app.store.runs(&ids).await?.into_iter().filter(|run| !run.state.is_terminal()).collect();
     let live = here.into_iter().filter(|meant| at_work.iter().any(|run| run.run_id == meant.run)).collect();
-    let (mut theirs, _) = allowed(app, delivery, occurrence, live).await?;
+    let Some(Allowed { mut theirs, .. }) = allowed(app, delivery, occurrence, live).await? else { return Ok(None) };
     if theirs.is_empty() {
         let answer = "Nothing is at work here that you may ask for.".to_owned();
-        return Ok(Obeyed::nothing("told that nothing is at work", answer));
+        return Ok(Some(Obeyed::nothing("told that nothing is at work", answer)));
     }
     let more = theirs.len().saturating_sub(limits::STATUS_RUNS);
     theirs.truncate(limits::STATUS_RUNS);
@@ -205,20 +229,24 @@ async fn status_of_all(app: &App, delivery: &Delivery, occurrence: &Occurrence) 
     if more > 0 {
         told.answer = told.answer.map(|answer| format!("{answer}\nAnd {more} more."));
     }
-    Ok(told)
+    Ok(Some(told))
 }
 
 /// Anybody may ask.
 fn help(delivery: &Delivery, occurrence: &Occurrence) -> Obeyed {
-    let command = occurrence.detail.as_deref().filter(|_| delivery.is_answered_at_once());
+    let command = occurrence.detail.as_deref().filter(|_| delivery.is_command());
     let answer = command.map_or_else(|| words::HELP.to_owned(), words::help_of_command);
     Obeyed { to_anybody: Some("help"), ..Obeyed::nothing("told what can be said", answer) }
 }
 
-fn refuse(occurrence: &Occurrence, automations: &[Automation]) -> Obeyed {
-    let done = format!("{} may not say that to this run", text::one_line(&occurrence.actor.login));
-    let allow: Vec<_> = automations.iter().map(|automation| &automation.config.trigger.allow).collect();
-    Obeyed { to_anybody: Some(REFUSAL), ..Obeyed::nothing(&done, words::refusal(occurrence, &allow)) }
+fn refuse(occurrence: &Occurrence, Allowed { refused, unknown, .. }: &Allowed) -> Obeyed {
+    let mut done = format!("{} may not say that to this run", text::one_line(&occurrence.actor.login));
+    if let Some(why) = unknown {
+        done = format!("{done}; {why}");
+    }
+    let allow: Vec<_> = refused.iter().map(|automation| &automation.config.trigger.allow).collect();
+    let answer = words::refusal(occurrence, &allow, unknown.as_deref());
+    Obeyed { to_anybody: Some(REFUSAL), ..Obeyed::nothing(&done, answer) }
 }
 
 const REFUSAL: &str = "refusal";
@@ -229,14 +257,15 @@ pub(super) async fn refusal(
     delivery: &Delivery,
     occurrence: &Occurrence,
     allow: &[&Allow],
+    unknown: Option<&str>,
 ) -> Result<Option<String>, StoreError> {
     let is_told = may_be_told(app, delivery, occurrence, REFUSAL).await?;
-    Ok(is_told.then(|| words::refusal(occurrence, allow)))
+    Ok(is_told.then(|| words::refusal(occurrence, allow, unknown)))
 }
 
 async fn may_be_told(app: &App, delivery: &Delivery, occurrence: &Occurrence, what: &str) -> Result<bool, StoreError> {
-    if delivery.is_answered_at_once() || !occurrence.is_by_somebody() {
-        return Ok(delivery.is_answered_at_once());
+    if delivery.is_command() || !occurrence.is_by_somebody() {
+        return Ok(delivery.is_command());
     }
     let subject = mark(&delivery.source, &format!("{what}\n{}", occurrence.actor.id));
     rate::is_first(app, &delivery.team, &subject, delivery.id).await

@@ -5,6 +5,7 @@ use ozma_domain::audit::digest;
 use ozma_domain::automation::Automation;
 use ozma_domain::delivery::{Delivery, DeliverySource, Owed, OwedState, Owes, Reply, Told, Verdict};
 use ozma_domain::id::{AutomationId, DeliveryId, RunId, TeamId};
+use ozma_domain::identity::{Asking, Identity};
 use ozma_domain::limits;
 use ozma_domain::provider::Occurrence;
 use ozma_domain::text;
@@ -13,9 +14,9 @@ use serde_json::Value;
 
 use super::ReceiveError;
 use super::arrival::{Arrival, Listeners, mark};
-use super::matching::{Meaning, plan};
+use super::matching::{Meaning, begun, plan};
 use super::start::{Started, start};
-use super::{control, words};
+use super::{control, people, words};
 use crate::App;
 use crate::app::after;
 use crate::deliveries;
@@ -41,7 +42,11 @@ impl Delivered {
 
     /// What the person is told who caused it, if its sender shows them the answer.
     pub fn said(&self) -> Option<&str> {
-        let text = self.delivery.reply.as_ref().map_or("Nothing was done.", |reply| &reply.text);
+        let text = match &self.delivery.reply {
+            Some(reply) => &reply.text,
+            None if self.delivery.asking().is_some() => words::FINDING_OUT,
+            None => "Nothing was done.",
+        };
         self.delivery.is_answered_at_once().then_some(text)
     }
 }
@@ -55,7 +60,7 @@ pub enum Refused {
 
 pub(super) async fn deliver(app: &App, arrival: Arrival<'_>) -> Result<Delivered, ReceiveError> {
     let meaning = Meaning::of(arrival.provider, arrival.event.as_deref(), &arrival.payload, &arrival.own);
-    let meaning = match meaning {
+    let mut meaning = match meaning {
         Ok(meaning) => meaning,
         Err(err) => return Err(reject(app, &arrival.team, arrival.source, err.into()).await),
     };
@@ -71,20 +76,48 @@ pub(super) async fn deliver(app: &App, arrival: Arrival<'_>) -> Result<Delivered
     let duplicate = before.is_some();
     let (saved, automations) = match before {
         Some(saved) => (saved, None),
-        None => log(app, &arrival, id, &meaning).await?,
+        None => log(app, &arrival, id, &mut meaning).await?,
     };
     go_on(app, saved, automations, &arrival.payload, &meaning, duplicate).await
 }
 
-/// Goes on with a delivery that was left half done, if there is one. The runs that it owed are started.
+/// Goes on with a delivery that was left half done, if there is one. The runs that it owed are started. Whoever asks its
+/// provider who caused it is told to once more, and not waited for any longer when the time for that is long over.
 pub async fn finish(app: &App, saved: SavedDelivery) -> Result<Delivered, ReceiveError> {
-    let Delivery { id, team, .. } = &saved.delivery;
-    let Some((delivery, payload)) = deliveries::with_payload(app, team, *id).await? else {
-        return Err(ReceiveError::Nowhere);
-    };
-    let own = deliveries::own(app, &delivery).await?;
-    let meaning = Meaning::of(delivery.provider, Some(delivery.kind()), &payload, &own)?;
+    let (payload, meaning) = read(app, &saved.delivery).await?;
+    let overdue = saved.delivery.asking().filter(|_| Asking::is_overdue(saved.delivery.received_at, app.now()));
+    if let Some(identity) = overdue.map(Asking::given_up) {
+        return decide(app, saved, &payload, meaning, identity).await;
+    }
     go_on(app, saved, None, &payload, &meaning, true).await
+}
+
+/// What a delivery said, and what that means.
+pub(super) async fn read(app: &App, delivery: &Delivery) -> Result<(Value, Meaning), ReceiveError> {
+    let payload = deliveries::payload(app, delivery).await?.ok_or(ReceiveError::Nowhere)?;
+    let own = deliveries::own(app, delivery).await?;
+    let meaning = Meaning::of(delivery.provider, Some(delivery.kind()), &payload, &own)?;
+    Ok((payload, meaning))
+}
+
+/// Decides what a delivery starts that waited for who caused it, and goes on with it. Of two who do so one is first.
+pub(super) async fn decide(
+    app: &App,
+    saved: SavedDelivery,
+    payload: &Value,
+    mut meaning: Meaning,
+    identity: Identity,
+) -> Result<Delivered, ReceiveError> {
+    let decided = Delivery { identity: Some(identity), ..saved.delivery.clone() };
+    let (delivery, automations) = plan(app, &Listeners::All, decided, payload, &mut meaning).await?;
+    let new = SavedDelivery { delivery, ..saved.clone() };
+    if app.store.update_delivery(&saved, &new).await? == Written::Lost {
+        let Delivery { team, id, .. } = &saved.delivery;
+        let delivery = app.store.delivery(team, *id).await?.unwrap_or(new).delivery;
+        return Ok(Delivered { delivery, duplicate: true, refused: None });
+    }
+    let saved = SavedDelivery { version: saved.version + 1, ..new };
+    go_on(app, saved, Some(automations), payload, &meaning, false).await
 }
 
 /// Delivers once more what came before, as a delivery of its own: to whoever listens now.
@@ -147,13 +180,14 @@ async fn log(
     app: &App,
     arrival: &Arrival<'_>,
     id: DeliveryId,
-    meaning: &Meaning,
+    meaning: &mut Meaning,
 ) -> Result<(SavedDelivery, Option<Vec<Automation>>), ReceiveError> {
     let team = &arrival.team;
     // First: a row whose body is nowhere must never exist.
     let key = ArchiveKey::Payload { team, delivery: id };
     app.archive.create(&key, arrival.kept(), [].into()).await?;
-    let (delivery, automations) = plan(app, arrival, id, meaning).await?;
+    let delivery = begun(app, arrival, id, meaning);
+    let (delivery, automations) = plan(app, &arrival.listeners, delivery, &arrival.payload, meaning).await?;
     let expires = after(delivery.received_at, limits::DELIVERY_SECONDS).as_second();
     let saved = SavedDelivery { delivery, repeats: 0, version: 1, expires };
     if app.store.create_delivery(&saved).await? == Written::Now {
@@ -176,6 +210,11 @@ async fn go_on(
     meaning: &Meaning,
     duplicate: bool,
 ) -> Result<Delivered, ReceiveError> {
+    if saved.delivery.asking().is_some() {
+        let delivery = note(app, saved, &News::default(), duplicate).await?.delivery;
+        people::ask(app, &delivery).await;
+        return Ok(Delivered { delivery, duplicate, refused: None });
+    }
     let automations = match automations {
         Some(automations) => automations,
         None => owing(app, &saved.delivery).await?,
@@ -195,6 +234,7 @@ async fn go_on(
     let duplicate = duplicate && news.word.is_none() && !news.runs.iter().any(|(_, state)| is_new(state));
     let saved = note(app, saved, &news, duplicate).await?;
     let delivery = saved.delivery;
+    people::ask(app, &delivery).await;
     send_reply(app, &delivery).await;
     // Who was told of one run is not asked to come back for another.
     let all_refused = !delivery.runs.is_empty() && delivery.runs.iter().all(|run| run.state != OwedState::Started);
@@ -202,11 +242,14 @@ async fn go_on(
 }
 
 /// What is to be noted of a delivery.
+#[derive(Default)]
 struct News {
     runs: Vec<(RunId, OwedState)>,
     /// What was done about a word to us.
     word: Option<Told>,
     reply: Option<Reply>,
+    /// Who says the word decides what is done.
+    identity: Option<Identity>,
 }
 
 /// Does what it says to us, if it does, and decides what whoever caused it is told.
@@ -216,27 +259,29 @@ async fn news(
     runs: Vec<(RunId, OwedState)>,
     occurrence: Option<&Occurrence>,
 ) -> Result<News, StoreError> {
-    let Some(occurrence) = occurrence else { return Ok(News { runs, word: None, reply: None }) };
+    let Some(occurrence) = occurrence else { return Ok(News { runs, ..News::default() }) };
     let reply = |answer: Option<String>| answer.map(|answer| words::reply(delivery, occurrence, answer));
     if let Some(told) = delivery.told.as_ref().filter(|told| told.done.is_none()) {
-        let obeyed = control::obey(app, delivery, &told.word, occurrence).await?;
+        let Some(obeyed) = control::obey(app, delivery, &told.word, occurrence).await? else {
+            return Ok(News { runs, identity: Some(Identity::to_be_asked(app.now())), ..News::default() });
+        };
         tracing::info!(delivery.id = %delivery.id, word = ?told.word, "{}", obeyed.done);
         let word = Some(obeyed.told(told.word.clone()));
-        return Ok(News { runs, word, reply: reply(obeyed.answer) });
+        return Ok(News { runs, word, reply: reply(obeyed.answer), identity: None });
     }
     // As it will be.
     let mut after = delivery.clone();
     set(&mut after, &runs);
     let answer = if delivery.reply.is_some() || !after.is_done() || delivery.told.is_some() {
         None
-    } else if after.is_answered_at_once() {
+    } else if after.is_command() {
         Some(words::outcome(&after))
     } else if occurrence.is_addressed() && occurrence.is_by_somebody() {
         words::failure(&after)
     } else {
         None
     };
-    Ok(News { reply: reply(answer), runs, word: None })
+    Ok(News { reply: reply(answer), runs, ..News::default() })
 }
 
 /// What was started by somebody else meanwhile is not refused by us.
@@ -283,6 +328,9 @@ async fn note(app: &App, mut saved: SavedDelivery, news: &News, duplicate: bool)
             }
             if new.delivery.reply.is_none() {
                 new.delivery.reply.clone_from(&news.reply);
+            }
+            if new.delivery.identity.is_none() {
+                new.delivery.identity.clone_from(&news.identity);
             }
         }
         if new == saved || app.store.update_delivery(&saved, &new).await? == Written::Now {
@@ -344,6 +392,7 @@ async fn log_rejection(
         url: None,
         bytes: 0,
         verdict: Verdict::Rejected { status, reason },
+        identity: None,
         runs: Vec::<Owed>::new(),
         left: Vec::new(),
         told: None,

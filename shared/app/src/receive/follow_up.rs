@@ -11,7 +11,7 @@ use ozma_domain::provider::Occurrence;
 use ozma_domain::text;
 use ozma_store::{StoreError, ThreadRow};
 
-use super::arrival::{Arrival, mark};
+use super::arrival::mark;
 use crate::App;
 use crate::app::after;
 use crate::messages::{MessageError, send_once};
@@ -39,14 +39,14 @@ pub(super) fn hash(source: &DeliverySource, conversation: &str) -> String {
 /// The runs that may hear what an event says: none, where it says nothing.
 pub(super) async fn listening(
     app: &App,
-    arrival: &Arrival<'_>,
+    delivery: &Delivery,
     occurrence: Option<&Occurrence>,
 ) -> Result<Vec<ThreadRow>, StoreError> {
     let said = occurrence.filter(|occurrence| occurrence.is_message()).and_then(Occurrence::conversation);
     let Some(conversation) = said else { return Ok(Vec::new()) };
-    let mut rows = runs_in(app, &arrival.team, &arrival.source, conversation).await?;
+    let mut rows = runs_in(app, &delivery.team, &delivery.source, conversation).await?;
     // Whoever replays what began a conversation wants it begun again.
-    rows.retain(|row| Some(row.delivery) != arrival.replay_of);
+    rows.retain(|row| Some(row.delivery) != delivery.replay_of);
     Ok(rows)
 }
 

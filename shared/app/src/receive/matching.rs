@@ -5,19 +5,21 @@ use ozma_domain::delivery::{Delivery, DeliverySource, Left, Owed, OwedState, Owe
 use ozma_domain::event_key;
 use ozma_domain::filter::Condition;
 use ozma_domain::id::{DeliveryId, RunId, TeamId};
+use ozma_domain::identity::Identity;
 use ozma_domain::limits;
 use ozma_domain::provider::{Decoded, Occurrence, Own, Provider, Refused};
 use ozma_domain::template::InvalidField;
 use ozma_domain::text;
-use ozma_domain::trigger::{Event, Source, Unmatched};
+use ozma_domain::trigger::{Event, Source, Trigger, Unmatched};
 use ozma_store::{StoreError, ThreadRow};
 use serde_json::Value;
 
 use super::ReceiveError;
 use super::arrival::{Arrival, Listeners};
 use super::follow_up::{self, Hears};
+use super::people::Address;
 use super::start::rendered;
-use super::{control, words};
+use super::{control, people, words};
 use crate::App;
 use crate::deliveries;
 
@@ -60,19 +62,13 @@ impl Meaning {
     }
 }
 
-/// What is to be written of an event: the runs that it starts, and who was left out. With the automations of those runs.
-pub(super) async fn plan(
-    app: &App,
-    arrival: &Arrival<'_>,
-    id: DeliveryId,
-    meaning: &Meaning,
-) -> Result<(Delivery, Vec<Automation>), StoreError> {
-    let now = app.now();
-    let mut delivery = Delivery {
+/// What is to be written of an event before it is known what it starts.
+pub(super) fn begun(app: &App, arrival: &Arrival<'_>, id: DeliveryId, meaning: &Meaning) -> Delivery {
+    Delivery {
         id,
         team: arrival.team.clone(),
         source: arrival.source.clone(),
-        received_at: now,
+        received_at: app.now(),
         sender_id: arrival.sender_id.clone(),
         provider: arrival.provider,
         event: text::shorten(&text::one_line(meaning.name()), limits::EVENT_NAME_CHARS * 2),
@@ -80,33 +76,62 @@ pub(super) async fn plan(
         url: meaning.occurrence().and_then(|occurrence| occurrence.subject.url.clone()),
         bytes: arrival.body.len() as u64,
         verdict: Verdict::Accepted,
+        identity: None,
         runs: Vec::new(),
         left: Vec::new(),
         told: None,
         reply: None,
         replay_of: arrival.replay_of,
-    };
+    }
+}
+
+/// What an event starts, and who was left out. With the automations of its runs. Or nothing yet, where that depends on who
+/// caused it and its provider is to be asked.
+pub(super) async fn plan(
+    app: &App,
+    listeners: &Listeners,
+    mut delivery: Delivery,
+    payload: &Value,
+    meaning: &mut Meaning,
+) -> Result<(Delivery, Vec<Automation>), StoreError> {
     if let Meaning::NotUsed { why, .. } = meaning {
         delivery.verdict = Verdict::NotUsed(why.clone());
         return Ok((delivery, Vec::new()));
     }
-    let occurrence = meaning.occurrence();
-    if let Some(word) = occurrence.filter(|o| o.own.is_none()).and_then(|occurrence| occurrence.control.clone()) {
+    let said = meaning.occurrence().filter(|occurrence| occurrence.own.is_none());
+    if let Some(word) = said.and_then(|occurrence| occurrence.control.clone()) {
         delivery.told = Some(Told { word, done: None, runs: Vec::new() });
         return Ok((delivery, Vec::new()));
     }
-    let event = meaning.event(&arrival.payload);
-    let rows = follow_up::listening(app, arrival, occurrence).await?;
+    let rows = follow_up::listening(app, &delivery, meaning.occurrence()).await?;
+    let row_of = |automation: &Automation| rows.iter().find(|row| row.automation == automation.id);
+    let automations = listening(app, listeners, &delivery).await?;
+    let awaiting = |automation: &Automation, event: &Event<'_>| {
+        !automation.config.paused && awaits_address(&automation.config.trigger, event, row_of(automation))
+    };
+    let mut unknown = None;
+    if automations.iter().any(|automation| awaiting(automation, &meaning.event(payload)))
+        && let Meaning::Known(occurrence) = meaning
+    {
+        let address = people::address(app, &delivery, occurrence).await?;
+        if matches!(address, Address::ToAsk) {
+            delivery.identity = Some(Identity::to_be_asked(app.now()));
+            return Ok((delivery, Vec::new()));
+        }
+        unknown = address.unknown(occurrence);
+    }
+    let occurrence = meaning.occurrence();
+    let event = meaning.event(payload);
     let (mut started, mut refusing, mut near, mut answer) = (Vec::new(), Vec::new(), Vec::new(), None);
-    for automation in listening(app, arrival).await? {
+    for automation in automations {
         let config = &automation.config;
-        let row = rows.iter().find(|row| row.automation == automation.id);
+        let row = row_of(&automation);
         let decided = if config.paused {
             Err("it is paused".to_owned())
         } else if started.len() >= limits::DELIVERY_RUNS {
             Err(format!("{} others were started by this event already", limits::DELIVERY_RUNS))
         } else {
-            match owed(app, arrival, &automation, &event, row).await? {
+            match owed(app, &delivery, &automation, &event, row).await? {
                 Decided::Owed(owed) => Ok(owed),
                 // It is not asked for such events, which is nobody's business.
                 Decided::Unmatched(why @ Unmatched::Event { .. }) => {
@@ -117,7 +142,8 @@ pub(super) async fn plan(
                     if matches!(&why, Unmatched::Refused(refused) if !matches!(refused, Refused::Own(_))) {
                         refusing.push(config.trigger.allow.clone());
                     }
-                    Err(why.to_string())
+                    let unknown = unknown.clone().filter(|_| awaiting(&automation, &event));
+                    Err(unknown.unwrap_or_else(|| why.to_string()))
                 }
                 Decided::Unheard(why) => {
                     answer.get_or_insert_with(|| words::script(&config.name));
@@ -148,15 +174,22 @@ pub(super) async fn plan(
     if let Some(occurrence) = occurrence.filter(|occurrence| occurrence.is_addressed() && delivery.runs.is_empty()) {
         if answer.is_none() && !refusing.is_empty() {
             let refusing: Vec<_> = refusing.iter().collect();
-            answer = control::refusal(app, &delivery, occurrence, &refusing).await?;
+            answer = control::refusal(app, &delivery, occurrence, &refusing, unknown.as_deref()).await?;
         }
-        if answer.is_none() && delivery.is_answered_at_once() {
+        if answer.is_none() && delivery.is_command() {
             near.truncate(limits::DELIVERY_LEFT);
             answer = Some(words::nothing_started(&near));
         }
         delivery.reply = answer.map(|answer| words::reply(&delivery, occurrence, answer));
     }
     Ok((delivery, started))
+}
+
+/// Whether an automation would take the event, or its run hear it, if the address of whoever caused it was listed, and that is
+/// not known.
+fn awaits_address(trigger: &Trigger, event: &Event<'_>, row: Option<&ThreadRow>) -> bool {
+    let Some(listed) = trigger.if_listed(event) else { return false };
+    listed.verdict(event).is_ok() || (row.is_some() && listed.continues(event).is_ok())
 }
 
 /// Notes why an automation is not started.
@@ -184,7 +217,7 @@ enum Decided {
 /// A new run, or a message to the one that answers in the conversation.
 async fn owed(
     app: &App,
-    arrival: &Arrival<'_>,
+    delivery: &Delivery,
     automation: &Automation,
     event: &Event<'_>,
     row: Option<&ThreadRow>,
@@ -194,7 +227,7 @@ async fn owed(
         && let Some(conversation) = event.occurrence.and_then(Occurrence::conversation)
         && trigger.continues(event).is_ok()
     {
-        match follow_up::hears(app, automation, row, &arrival.source, conversation).await? {
+        match follow_up::hears(app, automation, row, &delivery.source, conversation).await? {
             Hears::Nobody => {}
             Hears::Run(run_id) => {
                 return Ok(Decided::Owed(Owing { run_id, secrets: false, owes: Owes::FollowUp }));
@@ -217,20 +250,20 @@ async fn owed(
 }
 
 /// Every automation that the event may start, by name.
-async fn listening(app: &App, arrival: &Arrival<'_>) -> Result<Vec<Automation>, StoreError> {
-    if let Listeners::One(automation) = &arrival.listeners {
+async fn listening(app: &App, listeners: &Listeners, delivery: &Delivery) -> Result<Vec<Automation>, StoreError> {
+    if let Listeners::One(automation) = listeners {
         return Ok(vec![Automation::clone(automation)]);
     }
-    let listens = |on: &Source| match (on, &arrival.source) {
+    let listens = |on: &Source| match (on, &delivery.source) {
         (Source::Webhook(id), DeliverySource::Webhook(at)) => id == at,
-        (Source::Provider(provider), _) => Some(*provider) == arrival.provider,
+        (Source::Provider(provider), _) => Some(*provider) == delivery.provider,
         (Source::Webhook(_), _) => false,
     };
-    let listeners = app.store.listeners(&arrival.team).await?;
+    let listeners = app.store.listeners(&delivery.team).await?;
     let ids: Vec<_> = listeners.into_iter().filter(|row| listens(&row.on)).map(|row| row.id).collect();
     let found = app.store.automations_of(&ids).await?.into_iter().map(|saved| saved.automation);
     // A listener whose automation was given another team never is; who is paused is told so.
-    let mut found: Vec<_> = found.filter(|automation| automation.team == arrival.team).collect();
+    let mut found: Vec<_> = found.filter(|automation| automation.team == delivery.team).collect();
     found.sort_by(|a, b| a.config.name.cmp(&b.config.name));
     Ok(found)
 }
@@ -262,12 +295,25 @@ pub async fn try_out(
 ) -> Result<Option<Tried>, ReceiveError> {
     let Some((delivery, payload)) = deliveries::with_payload(app, team, id).await? else { return Ok(None) };
     let own = deliveries::own(app, &delivery).await?;
-    let meaning = Meaning::of(delivery.provider, Some(delivery.kind()), &payload, &own)?;
+    let mut meaning = Meaning::of(delivery.provider, Some(delivery.kind()), &payload, &own)?;
+    let mut unknown = None;
+    if awaits_address(&config.trigger, &meaning.event(&payload), None)
+        && let Meaning::Known(occurrence) = &mut meaning
+    {
+        // As if it came now.
+        let fresh = Delivery { identity: None, ..delivery.clone() };
+        let address = people::address(app, &fresh, occurrence).await?;
+        let to_ask = || format!("{} is asked for the address of {}", occurrence.provider, occurrence.actor.login);
+        unknown = match address {
+            Address::ToAsk => Some(format!("when it comes, {} first", to_ask())),
+            address => address.unknown(occurrence),
+        };
+    }
     let event = meaning.event(&payload);
     let (start, mut why) = match (&meaning, config.trigger.verdict(&event)) {
         (Meaning::NotUsed { why, .. }, _) => (None, Some(why.clone())),
         (_, Ok(start)) => (Some(start), None),
-        (_, Err(err)) => (None, Some(err.to_string())),
+        (_, Err(err)) => (None, unknown.or(Some(err.to_string()))),
     };
     let mut tried = Tried {
         starts: start.is_some(),

@@ -5,6 +5,8 @@
 //! | step | is |
 //! | --- | --- |
 //! | `arrival` | who sent it, and whether that is true, over the bytes as they came; then what it says |
+//! | `people` | who did it, where that decides whether they may, as far as it is known |
+//! | `identify` | who did it, asked of the provider |
 //! | `matching` | which automations it starts, and why not the others |
 //! | `deliver` | what is written, in which order, and what whoever goes on finds |
 //! | `start` | one run of one automation |
@@ -17,12 +19,17 @@ mod body;
 mod control;
 mod deliver;
 mod follow_up;
+#[cfg(feature = "outbound")]
+mod identify;
 mod matching;
+mod people;
 mod start;
 mod words;
 
 pub use arrival::{Request, Taken, account_event, planned, too_large, webhook};
 pub use deliver::{Delivered, Refused, finish, replay};
+#[cfg(feature = "outbound")]
+pub use identify::identify;
 pub use matching::{Tried, try_out};
 
 use ozma_domain::id::AutomationId;

@@ -29,8 +29,12 @@ pub(super) fn help_of_command(command: &str) -> String {
 pub(super) const WHICH_RUN: &str = "There is no conversation here whose run could be meant: name the run. `status` tells those that are at \
     work.";
 
-/// To somebody who may not.
-pub(super) fn refusal(occurrence: &Occurrence, allow: &[&Allow]) -> String {
+/// To whoever typed a command, until it is known whether they may.
+pub(super) const FINDING_OUT: &str = "I am finding out who you are, and will answer you here in a moment.";
+
+/// To somebody who may not. By which address they are known is not said: others may read it. `unknown` is why it is not
+/// known at all, which is for whoever looks after us.
+pub(super) fn refusal(occurrence: &Occurrence, allow: &[&Allow], unknown: Option<&str>) -> String {
     let (login, provider) = (text::one_line(&occurrence.actor.login), occurrence.provider);
     let associations = |of: &&Allow| !of.associations.is_empty();
     let known = match provider {
@@ -44,11 +48,15 @@ pub(super) fn refusal(occurrence: &Occurrence, allow: &[&Allow]) -> String {
         Provider::Linear if allow.iter().any(associations) => {
             "members of the workspace, and people who are listed".to_owned()
         }
+        Provider::Slack if allow.iter().any(|allow| !allow.emails.is_empty()) => {
+            "people who are listed, by their id or by the address of their profile".to_owned()
+        }
         _ => "people who are listed".to_owned(),
     };
+    let unknown = unknown.map_or("", |_| " The address of your profile could not be looked up.");
     format!(
-        "Sorry, {login}, I may not take work from you here. Who may: {known}. To be let in, ask whoever looks after me to list \
-         `{login}` (`oz automation update NAME --allow-login {login}`)."
+        "Sorry, {login}, I may not take work from you here. Who may: {known}.{unknown} To be let in, ask whoever looks after me \
+         to list `{login}` (`oz automation update NAME --allow-login {login}`)."
     )
 }
 

@@ -163,11 +163,6 @@ impl Aws {
         Ok(Arc::new(self.sqs()?))
     }
 
-    /// For what is told of runs, and no ticks.
-    pub fn ends_queue(&self) -> Result<Arc<dyn Queue>, StartError> {
-        Ok(Arc::new(self.sqs_of_ends()?))
-    }
-
     pub fn launcher(&self) -> Result<Arc<dyn Launcher>, StartError> {
         let options = EcsOptions {
             cluster: self.variables.required("OZ_CLUSTER")?,

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::audit::digest;
 use crate::id::RunId;
 use crate::limits;
-use crate::provider::Own;
+use crate::provider::{Own, Place, Provider};
 use crate::run::{Run, RunRequest};
 use crate::state::RunState;
 use crate::text;
@@ -21,6 +21,8 @@ pub struct Said {
     pub name: String,
     /// The current execution: a follow-up begins another.
     pub execution: u32,
+    /// When it ended, if it has.
+    pub ended_at: Option<Timestamp>,
     /// Of the execution, from its start to its end, in seconds.
     pub took: Option<u64>,
     /// The run's last word: its summary, or what went wrong.
@@ -70,6 +72,7 @@ impl Said {
             name: text::shorten(&text::one_line(&request.creator), limits::TITLE_CHARS),
             // What waits to be tried again is in the execution that it was in, to whoever waits for it.
             execution: if stage == Stage::Waiting { 0 } else { run.executions },
+            ended_at: ended,
             took: took.and_then(|seconds| u64::try_from(seconds).ok()),
             word: word.filter(|word| !word.is_empty()),
         }
@@ -81,6 +84,17 @@ impl Said {
             format!("{}\n{}\n{}", self.execution, self.headline(Markup::Plain), self.word.as_deref().unwrap_or(""));
         let hash = digest(told.as_bytes()).to_string();
         hash[..16].to_owned()
+    }
+
+    /// When it ended, where a message of its own tells that: an edit notifies nobody in Slack.
+    pub fn end_at(&self, place: &Place) -> Option<Timestamp> {
+        self.ended_at.filter(|_| place.provider() == Provider::Slack)
+    }
+
+    /// What differs if there is something else to be told at that place: there, two ends are never the same.
+    pub fn mark_at(&self, place: &Place) -> String {
+        let mark = self.mark();
+        self.end_at(place).map_or(mark.clone(), |end| format!("{mark}@{}", end.as_millisecond()))
     }
 
     /// One line.
@@ -112,8 +126,17 @@ impl Said {
 
     /// All of it.
     pub fn text(&self, markup: Markup) -> String {
+        self.with_word(self.word.as_deref(), markup)
+    }
+
+    /// All of it but the last word, where another message has that.
+    pub fn state(&self, markup: Markup) -> String {
+        self.with_word(None, markup)
+    }
+
+    fn with_word(&self, word: Option<&str>, markup: Markup) -> String {
         let mut text = self.headline(markup);
-        if let Some(word) = &self.word {
+        if let Some(word) = word {
             text.push_str("\n\n");
             for line in safe(word, markup).lines() {
                 let quote = if markup == Markup::Plain { "" } else { "> " };
@@ -158,6 +181,7 @@ mod tests {
             stage,
             name: "fix_it".to_owned(),
             execution: 1,
+            ended_at: stage.is_end().then_some(Timestamp::UNIX_EPOCH),
             took: stage.is_end().then_some(250),
             word: Some(word.to_owned()).filter(|word| !word.is_empty()),
         }
@@ -199,6 +223,18 @@ mod tests {
         assert_eq!(markdown.matches("<!-- ozma:run=").count(), 1, "{markdown}");
         let slack = said(Stage::Failed, word).text(Markup::Slack);
         assert!(slack.contains("&lt;!channel&gt; &lt;@U1&gt;") && slack.contains("&amp; &lt;b&gt;"), "{slack}");
+    }
+
+    #[test]
+    fn in_slack_each_end_has_a_mark_of_its_own() {
+        let slack = Place::SlackChannel { team: "T1".to_owned(), channel: "C1".to_owned() };
+        let jira = Place::JiraIssue { issue: "WEB-12".to_owned() };
+        let done = said(Stage::Succeeded, "ok");
+        let again = Said { ended_at: Timestamp::from_second(9).ok(), ..done.clone() };
+        assert_eq!((done.mark_at(&jira), again.mark_at(&jira)), (done.mark(), done.mark()));
+        assert_ne!(done.mark_at(&slack), again.mark_at(&slack));
+        assert_eq!(said(Stage::Working, "").mark_at(&slack), said(Stage::Working, "").mark());
+        assert!(!done.state(Markup::Slack).contains("ok") && done.text(Markup::Slack).contains("> ok"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Association, Cause, Code, Occurrence, OwnSign};
+use super::{Association, Cause, Code, Occurrence, OwnSign, Provider};
 use crate::limits;
 use crate::template::InvalidField;
 
@@ -51,6 +51,15 @@ impl Allow {
             return Err(InvalidField::new("on.allow.emails", reason));
         }
         Ok(())
+    }
+
+    /// Whether the actor is refused, and their address may change that: some are listed, and the provider, which does not tell
+    /// it with the event, can be asked for it.
+    pub fn awaits_address(&self, occurrence: &Occurrence) -> bool {
+        let actor = &occurrence.actor;
+        let may_be_asked = occurrence.provider == Provider::Slack && actor.is_person() && actor.email.is_none();
+        let is_listed_so = !self.emails.is_empty() && occurrence.cause == Cause::Act && occurrence.own.is_none();
+        may_be_asked && is_listed_so && may_start(occurrence, self).is_err()
     }
 
     /// Whether the actor is listed.
@@ -297,6 +306,31 @@ mod tests {
             assert_eq!(told(&own, &all), expected);
             assert_eq!(told(&Occurrence { cause: Cause::Checks, ..own }, &all), expected);
         }
+    }
+
+    #[test]
+    fn an_address_is_waited_for_where_it_may_change_the_answer() {
+        let by_address = Allow { emails: ["*@example.com".to_owned()].into(), ..Allow::default() };
+        let slack = Occurrence { provider: Provider::Slack, ..by(None, None, Code::Repository) };
+        let check = |occurrence: &Occurrence, allow: &Allow, expected: bool| {
+            assert_eq!(allow.awaits_address(occurrence), expected, "{occurrence:?} {allow:?}");
+        };
+        check(&slack, &by_address, true);
+        // Nobody is listed so, or the person is already.
+        check(&slack, &Allow::default(), false);
+        check(&slack, &Allow { logins: ["ann".to_owned()].into(), ..by_address.clone() }, false);
+        // It is known, of no person, our own, or of a provider that tells what it has.
+        let change = |change: fn(&mut Occurrence)| {
+            let mut other = slack.clone();
+            change(&mut other);
+            other
+        };
+        check(&change(|other| other.actor.email = Some("ann@elsewhere.example".to_owned())), &by_address, false);
+        check(&change(|other| other.actor.kind = ActorKind::Bot), &by_address, false);
+        check(&change(|other| other.actor.kind = ActorKind::Other), &by_address, false);
+        check(&change(|other| other.own = Some(OwnSign::Actor)), &by_address, false);
+        check(&change(|other| other.cause = Cause::Checks), &by_address, false);
+        check(&change(|other| other.provider = Provider::Linear), &by_address, false);
     }
 
     /// Over everything there is: whoever starts something has one reason to, and nobody whose reasons were taken away does.

@@ -67,7 +67,10 @@ async fn no_token_is_in_an_error() {
     let basic = "YW5uQGV4YW1wbGUuY29tOnMzY3IzdC10MGszbi1vZi1vdXJz";
     for _ in 0..20 {
         check_error(installation.create_comment(&"acme/web".parse().unwrap(), 1, "a").await, &[TOKEN]);
-        check_error(slack.post_message("C1", None, &Message { text: "a", blocks: None, run: run() }).await, &[TOKEN]);
+        check_error(
+            slack.post_message("C1", None, &Message { text: "a", blocks: None, run: run(), end: None }).await,
+            &[TOKEN],
+        );
         check_error(linear.agent_activity("s1", Uuid::nil(), &Activity::Thought { body: "a" }).await, &[TOKEN]);
         check_error(jira.account().await, &[TOKEN, basic]);
         check_error(gitlab.user().await, &[TOKEN]);

@@ -1,6 +1,7 @@
 //! Slack: arguments against those of its own SDK.
 
 use axum::http::Method;
+use jiff::Timestamp;
 use ozma_providers::{Bot, Error, Message, Slack};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ fn bot() -> Bot {
 }
 
 fn message(text: &str) -> Message<'_> {
-    Message { text, blocks: None, run: run() }
+    Message { text, blocks: None, run: run(), end: None }
 }
 
 fn metadata() -> Value {
@@ -75,15 +76,23 @@ async fn a_message_whose_answer_is_lost_is_found_and_not_doubled() {
         if request.method == "GET" {
             return Reply::Json(json!({"ok": true, "messages": replies, "has_more": false}));
         }
-        replies.push(json!({"ts": "1.2", "bot_id": "B1", "text": "on it", "metadata": request.body["metadata"]}));
+        let ts = format!("1.{}", replies.len() + 1);
+        replies.push(json!({"ts": ts, "bot_id": "B1", "text": "on it", "metadata": request.body["metadata"]}));
         Reply::Lost
     })
     .await;
     let slack = slack(&api);
-    assert_eq!(slack.find_message("C1", "1.1", run(), &bot()).await, Ok(None));
+    assert_eq!(slack.find_message("C1", "1.1", &message("on it"), &bot()).await, Ok(None));
     let lost = slack.post_message("C1", Some("1.1"), &message("on it")).await;
     assert!(matches!(lost, Err(Error::Unreachable { .. })), "{lost:?}");
-    assert_eq!(slack.find_message("C1", "1.1", run(), &bot()).await, Ok(Some("1.2".to_owned())));
+    assert_eq!(slack.find_message("C1", "1.1", &message("on it"), &bot()).await, Ok(Some("1.2".to_owned())));
+    // The message that tells an end is another one, and each end has its own.
+    let end = |ms| Message { end: Some(Timestamp::from_millisecond(ms).unwrap()), ..message("done") };
+    assert_eq!(slack.find_message("C1", "1.1", &end(1_700_000_000_001), &bot()).await, Ok(None));
+    let _ = slack.post_message("C1", Some("1.1"), &end(1_700_000_000_001)).await;
+    assert_eq!(slack.find_message("C1", "1.1", &end(1_700_000_000_001), &bot()).await, Ok(Some("1.3".to_owned())));
+    assert_eq!(slack.find_message("C1", "1.1", &end(1_700_000_000_002), &bot()).await, Ok(None));
+    assert_eq!(slack.find_message("C1", "1.1", &message("on it"), &bot()).await, Ok(Some("1.2".to_owned())));
     let request = &api.heard()[0];
     assert_eq!(request.path, "/conversations.replies");
     let asked = ["channel", "ts", "include_all_metadata", "limit"].map(|name| request.query(name).unwrap());
@@ -103,10 +112,10 @@ async fn a_message_is_ours_if_our_bot_posted_it_about_the_run() {
         (json!("B1"), other_kind, false),
         (json!("B1"), Value::Null, false),
     ] {
-        let message = json!({"ts": "1.2", "bot_id": bot_id, "metadata": metadata});
-        let api = saying(json!({"ok": true, "messages": [message]})).await;
-        let found = slack(&api).find_message("C1", "1.1", run(), &bot()).await;
-        assert_eq!(found, Ok(expected.then(|| "1.2".to_owned())), "{message}");
+        let reply = json!({"ts": "1.2", "bot_id": bot_id, "metadata": metadata});
+        let api = saying(json!({"ok": true, "messages": [reply]})).await;
+        let found = slack(&api).find_message("C1", "1.1", &message("on it"), &bot()).await;
+        assert_eq!(found, Ok(expected.then(|| "1.2".to_owned())), "{reply}");
     }
 }
 
@@ -118,7 +127,7 @@ async fn pages_are_followed_but_not_for_ever() {
         Reply::Json(json!({"ok": true, "messages": [], "response_metadata": {"next_cursor": next.to_string()}}))
     })
     .await;
-    let refused = slack(&api).find_message("C1", "1.1", run(), &bot()).await.unwrap_err();
+    let refused = slack(&api).find_message("C1", "1.1", &message("on it"), &bot()).await.unwrap_err();
     assert!(refused.to_string().contains("more than 10 pages"), "{refused}");
     let heard = api.heard();
     assert_eq!((heard.len(), heard[9].query("cursor")), (10, Some("9")));
@@ -136,10 +145,31 @@ async fn people_have_addresses_and_bots_have_none() {
     check(json!({"ok": true, "user": {"profile": {"email": "ann@example.com"}}}), Ok(Some("ann@example.com"))).await;
     check(json!({"ok": true, "user": {"profile": {}}}), Ok(None)).await;
     check(json!({"ok": true, "user": {"profile": {"email": ""}}}), Ok(None)).await;
+    let confirmed =
+        |is: bool| json!({"ok": true, "user": {"is_email_confirmed": is, "profile": {"email": "a@b.example"}}});
+    check(confirmed(true), Ok(Some("a@b.example"))).await;
+    check(confirmed(false), Ok(None)).await;
     check(json!({"ok": false, "error": "user_not_found"}), Ok(None)).await;
     let message = "missing_scope: the app needs users:read.email; add it and install the app again".to_owned();
     let scopes = json!({"ok": false, "error": "missing_scope", "needed": "users:read.email", "provided": "chat:write"});
     check(scopes, Err(Error::Refused { status: 200, message })).await;
+}
+
+/// Slack leaves the address out then, and calls that a success.
+#[tokio::test]
+async fn a_token_that_may_not_see_addresses_says_so() {
+    let check = async |scopes: &str, expected: Result<Option<String>, Error>| {
+        let told = scopes.to_owned();
+        let api = StandIn::new(move |_| {
+            let body = json!({"ok": true, "user": {"profile": {"real_name": "Ann"}}}).to_string().into_bytes();
+            Reply::Status(200, vec![("x-oauth-scopes", told.clone())], body)
+        })
+        .await;
+        assert_eq!(slack(&api).email_of("U2").await, expected, "{scopes}");
+    };
+    check("chat:write, users:read, users:read.email", Ok(None)).await;
+    let message = "missing_scope: the app needs users:read.email; add it and install the app again".to_owned();
+    check("chat:write,users:read", Err(Error::Refused { status: 200, message })).await;
 }
 
 #[tokio::test]

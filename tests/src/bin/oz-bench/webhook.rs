@@ -37,7 +37,8 @@ pub(crate) async fn measure(args: &Args) -> Result<()> {
     let table = aws_sdk_dynamodb::Client::new(emulator.sdk());
     let config = aws_sdk_s3::config::Builder::from(emulator.sdk()).force_path_style(true).build();
     let objects = aws_sdk_s3::Client::from_conf(config);
-    let place = CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(REGION)).build();
+    let place =
+        CreateBucketConfiguration::builder().location_constraint(BucketLocationConstraint::from(REGION)).build();
     objects.create_bucket().bucket(BUCKET).create_bucket_configuration(place).send().await?;
     let world = World::over("build", &table, &objects, tempfile::tempdir()?).await;
     accepted("an emulator", &world, args.events).await

@@ -1,6 +1,6 @@
 //! Answers: where a run was asked for, people are told how it stands, by one message, whatever is lost on the way.
 
-mod services;
+pub(crate) mod services;
 
 use std::sync::LazyLock;
 
@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::SignedDuration;
 use ozma_app::accept::{NewRun, accept};
+use ozma_app::cancel::cancel_all;
 use ozma_app::ports::Vault as _;
 use ozma_app::sweep::sweep;
 use ozma_app::{answers, messages, webhooks};
@@ -194,7 +195,8 @@ async fn each_place_is_told_in_its_own_way() {
         let outside = Outside::of(place.provider()).await;
         let run = outside.asked(&place, None).await;
         outside.lives(run).await;
-        assert_eq!(outside.texts(), [format!("{expected} is done after 0s")], "{place:?}");
+        let messages = if place.provider() == Provider::Slack { 2 } else { 1 };
+        assert_eq!(outside.texts(), vec![format!("{expected} is done after 0s"); messages], "{place:?}");
         assert_eq!(outside.owes(run).await, [], "{place:?}");
     }
 }
@@ -224,7 +226,7 @@ async fn whatever_is_lost_at_a_provider_is_there_once() {
     let issue = Place::LinearIssue { issue: "i-1".to_owned() };
     for (place, commit, kinds) in [
         (github, Some("c0ffee"), &["comment", "check"][..]),
-        (slack, None, &["message"]),
+        (slack, None, &["message", "message"]),
         (jira, None, &["comment"]),
         (gitlab, None, &["note"]),
         (issue, None, &["comment"]),
@@ -250,6 +252,94 @@ async fn whatever_is_lost_at_a_provider_is_there_once() {
                 assert!(outside.texts().iter().all(|text| text.contains("is done")), "{told}: {:?}", outside.texts());
                 assert_eq!(outside.owes(run).await, [], "{told}");
             }
+        }
+    }
+}
+
+fn slack_thread() -> Place {
+    Place::SlackThread { team: "T1".to_owned(), channel: "C1".to_owned(), thread: "17.4".to_owned() }
+}
+
+#[tokio::test]
+async fn in_slack_each_end_is_told_by_a_message_of_its_own() {
+    let channel = Place::SlackChannel { team: "T1".to_owned(), channel: "C1".to_owned() };
+    for (place, thread) in [(slack_thread(), "17.4"), (channel, "100")] {
+        let outside = Outside::of(Provider::Slack).await;
+        let world = &outside.world;
+        let run = outside.asked(&place, None).await;
+        outside.lives(run).await;
+        let [state, end] = outside.services.written().try_into().unwrap();
+        let said = |written: &Written| written.body["text"].as_str().unwrap().to_owned();
+        assert!(!said(&state).contains("> done") && said(&end).contains("\n> done\n"), "{state:?} {end:?}");
+        assert_eq!(end.at, format!("C1/\"{thread}\""));
+        assert_eq!(end.body["metadata"]["event_payload"]["run_id"], run.to_string());
+        // It goes on, and what told the end stays.
+        messages::send(&world.app, &world.team, run, "ann", "once more").await.unwrap();
+        outside.pump().await;
+        world.launcher.end(ExecutionId::new(run, 1));
+        assert_eq!(outside.texts(), ["message: ⏳ *fixer* is in the queue", "message: ✅ *fixer* is done after 0s"]);
+        // Its second end is that somebody has enough, before anything has begun.
+        world.clock.forward(SignedDuration::from_secs(1));
+        cancel_all(&world.app, &world.team, run, "ann").await.unwrap();
+        outside.pump().await;
+        // And its third.
+        messages::send(&world.app, &world.team, run, "ann", "once more").await.unwrap();
+        outside.pump().await;
+        world.clock.forward(SignedDuration::from_secs(1));
+        cancel_all(&world.app, &world.team, run, "ann").await.unwrap();
+        outside.pump().await;
+        let texts = outside.texts();
+        let kinds: Vec<_> = texts.iter().map(|text| text.split_whitespace().nth(1).unwrap()).collect();
+        assert_eq!(kinds, ["🚫", "✅", "🚫", "🚫"], "{texts:?}");
+        for _ in 0..3 {
+            outside.waits(60).await;
+            answers::tell(&world.app, run).await.unwrap();
+        }
+        assert_eq!(outside.texts(), texts);
+    }
+}
+
+#[tokio::test]
+async fn in_slack_the_end_is_told_where_nothing_can_be_edited() {
+    let outside = Outside::of(Provider::Slack).await;
+    let run = outside.asked(&slack_thread(), None).await;
+    outside.pump().await;
+    let agent = outside.started(run).await;
+    outside.pump().await;
+    agent.finish(&outside.world, 0).await.unwrap();
+    outside.services.spoil(1, Spoiled::Status(403));
+    outside.pump().await;
+    assert_eq!(outside.texts(), ["message: 🔧 *fixer* is at work", "message: ✅ *fixer* is done after 0s"]);
+    assert_eq!(outside.owes(run).await, []);
+}
+
+/// The one who tells of an end in Slack dies at each of its own requests in turn.
+#[tokio::test]
+async fn whoever_tells_of_an_end_may_die_at_any_moment() {
+    let ended = async || {
+        let outside = Outside::of(Provider::Slack).await;
+        let run = outside.asked(&slack_thread(), None).await;
+        outside.pump().await;
+        outside.started(run).await.finish(&outside.world, 0).await.unwrap();
+        (run, outside)
+    };
+    let (run, calm) = ended().await;
+    let before = calm.world.faults.requests();
+    answers::tell(&calm.world.app, run).await.unwrap();
+    let requests = calm.world.faults.requests() - before;
+    assert!(requests >= 6, "{requests}");
+    for fault in [Fault::RequestLost, Fault::ReplyLost] {
+        for nth in 1..=requests {
+            let told = format!("{fault:?} {nth} of {requests}");
+            let (run, outside) = ended().await;
+            outside.world.faults.plan(nth, fault);
+            let _ = answers::tell(&outside.world.app, run).await;
+            assert!(!outside.world.faults.is_pending(), "{told}");
+            for _ in 0..3 {
+                outside.waits(limits::ANSWER_LEASE_SECONDS).await;
+            }
+            assert_eq!(outside.texts(), vec!["message: ✅ *fixer* is done after 0s"; 2], "{told}");
+            assert_eq!(outside.owes(run).await, [], "{told}");
         }
     }
 }
@@ -394,6 +484,9 @@ async fn somebody_is_told_something_else_where_they_asked() {
     check(thread(), Some("U1"), "ephemeral").await;
     check(thread(), None, "message").await;
     check(Place::SlackChannel { team: "T1".to_owned(), channel: "C1".to_owned() }, Some("U1"), "ephemeral").await;
+    // Where we are not they are told directly.
+    let elsewhere = Place::SlackChannel { team: "T1".to_owned(), channel: "C0ELSEWHERE".to_owned() };
+    check(elsewhere, Some("U1"), "message").await;
 }
 
 #[tokio::test]

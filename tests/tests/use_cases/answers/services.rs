@@ -1,5 +1,6 @@
 //! The providers, as far as an answer needs them: what is written stays, and can be seen, found and edited.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -37,6 +38,8 @@ struct Inner {
     requests: Vec<String>,
     spoiled: Option<(usize, Spoiled)>,
     gone: bool,
+    /// People of Slack, with what it says of them.
+    people: BTreeMap<String, Value>,
 }
 
 #[derive(Clone)]
@@ -74,6 +77,11 @@ impl Services {
         inner.spoiled = Some((inner.requests.len() + nth, how));
     }
 
+    /// From now on Slack says that of somebody.
+    pub(crate) fn knows(&self, person: &str, answer: Value) {
+        self.lock().people.insert(person.to_owned(), answer);
+    }
+
     pub(crate) fn is_spoiled(&self) -> bool {
         self.lock().spoiled.is_none()
     }
@@ -103,7 +111,8 @@ impl Inner {
     }
 
     /// Status and answer.
-    fn answer(&mut self, method: &Method, path: &str, body: &Value) -> (u16, Value) {
+    fn answer(&mut self, method: &Method, uri: &Uri, body: &Value) -> (u16, Value) {
+        let path = uri.path();
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let ok = |value| (200, value);
         let edited = |done: bool| if done { (200, json!({})) } else { (404, json!({"message": "Not Found"})) };
@@ -190,11 +199,19 @@ impl Inner {
                     .map(|message| json!({"ts": message.id, "bot_id": "B1", "metadata": message.body["metadata"]}));
                 ok(json!({"ok": true, "messages": told.collect::<Value>()}))
             }
+            ("GET", ["users.info"]) => {
+                let person = uri.query().and_then(|query| query.strip_prefix("user=")).expect("a person");
+                let unknown = json!({"ok": false, "error": "user_not_found"});
+                ok(self.people.get(person).cloned().unwrap_or(unknown))
+            }
             ("POST", ["chat.postMessage"]) => {
                 let at = format!("{}/{}", body["channel"].as_str().expect("a channel"), body["thread_ts"]);
                 ok(json!({"ok": true, "ts": self.write("message", None, &at, body)}))
             }
             ("POST", ["chat.postEphemeral"]) => {
+                if body["channel"] == "C0ELSEWHERE" {
+                    return ok(json!({"ok": false, "error": "not_in_channel"}));
+                }
                 let at = format!("{}/{}", body["channel"].as_str().expect("a channel"), body["user"]);
                 self.write("ephemeral", None, &at, body);
                 ok(json!({"ok": true}))
@@ -259,7 +276,7 @@ async fn serve(
     if let Some(Spoiled::Status(status)) = spoiled {
         return respond(status, Body::from(r#"{"message": "no"}"#));
     }
-    let (status, answer) = inner.answer(&method, uri.path(), &body);
+    let (status, answer) = inner.answer(&method, &uri, &body);
     if spoiled == Some(Spoiled::ReplyLost) {
         let broken = stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("lost"))]);
         return respond(status, Body::from_stream(broken));

@@ -1,0 +1,23 @@
+//! What a provider is asked and not told: who somebody is.
+
+use ozma_domain::id::{TeamId, WebhookId};
+use ozma_domain::provider::Provider;
+
+use super::link::{link, webhook_config};
+use super::{Failure, in_time, slack};
+use crate::App;
+
+/// The address of somebody, as the provider of a webhook has it. None: they have none, or it is not shown.
+pub(crate) async fn address_of(
+    app: &App,
+    team: &TeamId,
+    webhook: &WebhookId,
+    person: &str,
+) -> Result<Option<String>, Failure> {
+    let asked = async {
+        let config = webhook_config(app, team, webhook).await.map_err(|err| Failure::because(&err))?;
+        let link = link(app, team, webhook, config, Provider::Slack).await?;
+        Ok(slack::slack(&link)?.email_of(person).await?)
+    };
+    in_time(asked).await
+}
