@@ -16,7 +16,8 @@ use ozma_domain::artifact::SavedSet;
 use ozma_domain::id::ExecutionId;
 use ozma_domain::limits;
 use ozma_domain::protocol::{
-    Assignment, AwsCredentials, Claim, Messages, RECEIPT_HEADER, Reply, Report, USAGE_HEADER, Usage,
+    Assignment, AwsCredentials, Claim, GitCredentials, GitQuestion, Messages, RECEIPT_HEADER, Reply, Report,
+    USAGE_HEADER, Usage,
 };
 use ozma_domain::text::chain;
 use serde_json::json;
@@ -35,6 +36,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/executions/{execution}/workspace/{from}/{number}", get(saved_file))
         .route("/executions/{execution}/messages", get(messages))
         .route("/executions/{execution}/aws-credentials", get(aws_credentials))
+        .route("/executions/{execution}/git-credentials", post(git_credentials))
         .route("/executions/{execution}/finish", post(finish))
         .with_state(app)
 }
@@ -123,6 +125,17 @@ async fn aws_credentials(
     Ok(Json(executions::aws_credentials(&app, id(&execution)?, &token(&headers)?).await?))
 }
 
+async fn git_credentials(
+    State(app): State<Arc<App>>,
+    Path(execution): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<GitCredentials> {
+    let (execution, token) = (id(&execution)?, token(&headers)?);
+    let question: GitQuestion = json(body).await?;
+    Ok(Json(executions::git_credentials(&app, execution, &token, &question).await?))
+}
+
 async fn finish(
     State(app): State<Arc<App>>,
     Path(execution): Path<String>,
@@ -179,6 +192,7 @@ impl IntoResponse for Refusal {
             E::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed"),
             E::NoFile => (StatusCode::NOT_FOUND, "no_file"),
             E::NoRole(_) => (StatusCode::NOT_FOUND, "no_role"),
+            E::NoToken(_) => (StatusCode::NOT_FOUND, "no_token"),
             E::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             E::Store(_) | E::Port(_) | E::Settle(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };

@@ -37,6 +37,8 @@ pub mod webhooks;
 
 mod app;
 mod budget;
+#[cfg(feature = "outbound")]
+mod connected;
 mod gzip;
 mod maskers;
 #[cfg(feature = "outbound")]

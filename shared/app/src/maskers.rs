@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ozma_domain::id::ExecutionId;
 use ozma_domain::mask::Masker;
+#[cfg(feature = "outbound")]
+use secrecy::SecretString;
 
 /// More agents than one process serves at a time; the oldest goes first, and is made again when asked for.
 const KEPT: usize = 256;
@@ -25,6 +27,15 @@ impl Maskers {
             kept.pop_first();
         }
         masker
+    }
+
+    /// Masks this too, where there is a masker.
+    #[cfg(feature = "outbound")]
+    pub(crate) fn hide(&self, execution: ExecutionId, secret: &SecretString) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(masker) = kept.get_mut(&execution) {
+            *masker = Arc::new(masker.with([secret]));
+        }
     }
 
     pub(crate) fn forget(&self, execution: ExecutionId) {

@@ -442,6 +442,9 @@ pub const NOTIFICATIONS_SWEPT: usize = 500;
 /// For one attempt to tell a provider how a run stands, all its calls together.
 pub const ANSWER_ATTEMPT_SECONDS: u64 = 45;
 
+/// For all that a provider is asked before git gets a token, while a clone waits. Within what the function may take.
+pub const GIT_CREDENTIALS_SECONDS: u64 = 20;
+
 /// For that long nobody else tells of the run; longer than an attempt.
 pub const ANSWER_LEASE_SECONDS: i64 = 60;
 

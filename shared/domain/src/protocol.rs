@@ -8,6 +8,7 @@
 //! | `PUT /executions/{id}/outputs/{command}/{part}` | gzip of raw bytes, `part` from 1 | [`Reply`] |
 //! | `GET /executions/{id}/messages?after=ID` | none | [`Messages`] |
 //! | `GET /executions/{id}/aws-credentials` | none | [`AwsCredentials`]: of the role that the environment names |
+//! | `POST /executions/{id}/git-credentials` | [`GitQuestion`] | [`GitCredentials`]: of a repository of the run |
 //! | `PUT /executions/{id}/workspace/{n}` | gzip of one file of the workspace, `n` from 1 | [`Reply`] |
 //! | `PUT /executions/{id}/workspace` | [`SavedSet`]: those files are the set | [`Reply`] |
 //! | `GET /executions/{id}/workspace/{from}/{n}` | none | gzip of a file that execution number `from` saved |
@@ -141,6 +142,29 @@ pub struct AwsCredentials {
     pub token: String,
     pub expiration: Timestamp,
 }
+
+/// Which repository credentials are asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitQuestion {
+    /// Its address, such as `https://github.com/acme/web`.
+    pub url: String,
+}
+
+/// What opens repositories over HTTP, for a while.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct GitCredentials {
+    pub username: String,
+    pub password: String,
+    pub expires_at: Timestamp,
+    /// The addresses of the repositories that it opens, the one that was asked for among them.
+    pub repositories: Vec<String>,
+}
+
+/// The task's variables that say where its agent gives out [`GitCredentials`], and what to show it there.
+pub const GIT_CREDENTIALS_VARIABLES: [&str; 2] = ["OZ_GIT_CREDENTIALS_URL", "OZ_GIT_CREDENTIALS_AUTHORIZATION"];
+
+/// The task's variable with the path of the agent's own program, for `git-credential` and `github-token`.
+pub const AGENT_PROGRAM: &str = "OZ_AGENT";
 
 /// See [`Reply::receipt`].
 pub const RECEIPT_HEADER: &str = "x-oz-receipt";

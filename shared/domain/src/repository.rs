@@ -1,6 +1,7 @@
 //! Repositories: where code comes from, as people write it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,16 @@ pub struct RepositoryUrl(String);
 /// A branch, a tag, or a 40-digit commit. Cannot be mistaken for an option by git.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GitRef(String);
+
+/// A repository that a host serves by HTTP, as far as credentials for it are concerned. Hosts, owners and names are compared
+/// without case, as GitHub does.
+#[derive(Clone, Debug)]
+pub struct HttpRepository {
+    /// Scheme, host, and a port that is not the scheme's own: `https://github.com`.
+    origin: String,
+    owner: String,
+    name: String,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRepository {
@@ -50,12 +61,79 @@ impl RepositoryUrl {
         self.0.strip_prefix("file://")
     }
 
+    /// What credentials for it are asked for by, if it is cloned by HTTP.
+    pub fn over_http(&self) -> Option<HttpRepository> {
+        HttpRepository::of(&self.0)
+    }
+
     /// `owner/name` on GitHub, if that is what this is.
     pub fn github(&self) -> Option<(&str, &str)> {
         let path = self.0.strip_prefix("https://github.com/")?.trim_end_matches('/');
         let (owner, name) = path.split_once('/')?;
         Some((owner, name.strip_suffix(".git").unwrap_or(name)))
     }
+}
+
+impl HttpRepository {
+    /// Of the address of the repository itself, or of something in it: git asks for `…/owner/name.git/info/lfs` too. None
+    /// where credentials would go in the clear: without TLS they go to this very machine alone.
+    pub fn of(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let (authority, path) = rest.split_once('/')?;
+        let (host, own_port) = match scheme {
+            "https" => (authority, ":443"),
+            "http" if is_loopback(authority) => (authority, ":80"),
+            _ => return None,
+        };
+        let host = host.strip_suffix(own_port).unwrap_or(host);
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        let (owner, name) = (parts.next()?, parts.next()?);
+        let name = name.strip_suffix(".git").unwrap_or(name);
+        let valid = is_host(host) && is_github_name(owner) && is_github_name(name);
+        let origin = format!("{scheme}://{}", host.to_ascii_lowercase());
+        valid.then(|| Self { origin, owner: owner.to_owned(), name: name.to_owned() })
+    }
+
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// `owner/name`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.owner, self.name)
+    }
+
+    /// Whether one token can be for both: they are of one owner at one host.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.origin == other.origin && self.owner.eq_ignore_ascii_case(&other.owner)
+    }
+}
+
+impl PartialEq for HttpRepository {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_beside(other) && self.name.eq_ignore_ascii_case(&other.name)
+    }
+}
+
+impl Eq for HttpRepository {}
+
+impl fmt::Display for HttpRepository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.origin, self.owner, self.name)
+    }
+}
+
+/// A name or an address, with or without a port, and nothing that would be read as more than that.
+fn is_host(authority: &str) -> bool {
+    !authority.is_empty() && authority.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:[]".contains(&b))
+}
+
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, _)) => host,
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl GitRef {
@@ -204,6 +282,43 @@ mod tests {
         check("../..", None);
         check("web", None);
         check("", None);
+    }
+
+    #[test]
+    fn credentials_are_for_a_repository_and_go_nowhere_in_the_clear() {
+        #[track_caller]
+        fn check(url: &str, expected: Option<&str>) {
+            assert_eq!(HttpRepository::of(url).map(|found| found.to_string()).as_deref(), expected, "{url}");
+        }
+        check("https://github.com/acme/web", Some("https://github.com/acme/web"));
+        check("https://GitHub.com:443/acme/web.git/", Some("https://github.com/acme/web"));
+        check("https://github.com/acme/web.git/info/lfs", Some("https://github.com/acme/web"));
+        check("https://git.example.com:8443/acme/web.js", Some("https://git.example.com:8443/acme/web.js"));
+        check("http://127.0.0.1:9/acme/web", Some("http://127.0.0.1:9/acme/web"));
+        check("http://[::1]:9/acme/web", Some("http://[::1]:9/acme/web"));
+        check("http://localhost/acme/web", Some("http://localhost/acme/web"));
+        check("http://github.com/acme/web", None);
+        check("http://127.0.0.1.example.com/acme/web", None);
+        check("http://127.0.0.1:9@example.com/acme/web", None);
+        check("https://a@github.com/acme/web", None);
+        check("https://github.com/acme", None);
+        check("https://github.com/acme/..", None);
+        check("https://github.com/acme/w%2Fb", None);
+        check("git@github.com:acme/web", None);
+        check("file:///acme/web", None);
+    }
+
+    #[test]
+    fn one_owner_at_one_host_has_one_token() {
+        #[track_caller]
+        fn check(one: &str, other: &str, beside: bool, same: bool) {
+            let [one, other] = [one, other].map(|url| HttpRepository::of(url).unwrap());
+            assert_eq!((one.is_beside(&other), one == other), (beside, same), "{one} {other}");
+        }
+        check("https://github.com/acme/web", "https://github.com/Acme/Web.git", true, true);
+        check("https://github.com/acme/web", "https://github.com/acme/api", true, false);
+        check("https://github.com/acme/web", "https://github.com/umbrella/web", false, false);
+        check("https://github.com/acme/web", "https://git.example.com/acme/web", false, false);
     }
 
     #[test]

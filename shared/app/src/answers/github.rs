@@ -8,6 +8,7 @@ use ozma_providers::{Disposition, Error};
 
 use super::link::Link;
 use super::{Failure, Telling, number, post};
+use crate::connected::github_app;
 
 /// By how much GitHub's clock may be behind ours.
 const SKEW: SignedDuration = SignedDuration::from_mins(10);
@@ -49,9 +50,7 @@ pub(super) async fn say(link: &Link, repository: &str, item: u64, text: &str, no
 
 /// The App of a connection.
 pub(super) fn app(link: &Link) -> Result<App, Failure> {
-    let app_id = link.connection.app_id.ok_or_else(|| Failure::never("the webhook's connection has no app_id"))?;
-    let app = App::new(link.http.clone(), link.api.clone(), app_id, &link.secret);
-    app.map_err(|err| Failure::never(format!("{}: {err}", link.connection.secret)))
+    Ok(github_app(link.http.clone(), link.api.clone(), &link.secret, &link.connection)?)
 }
 
 /// An App where it is installed.

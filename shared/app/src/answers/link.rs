@@ -1,16 +1,15 @@
-//! A connection, made: with the secret that it names, to an address that may be reached.
+//! The connection of the webhook by which a run was asked for.
 
 use ozma_domain::id::{TeamId, WebhookId};
 use ozma_domain::provider::{Own, Provider};
-use ozma_domain::receiver::ReceiverUrl;
 use ozma_domain::webhook::{Connection, WebhookConfig};
-use ozma_providers::{BaseUrl, Gitlab, Http, Linear, Slack};
+use ozma_providers::{BaseUrl, Http};
 use ozma_store::StoreError;
 use secrecy::SecretString;
 
 use super::Failure;
 use crate::App;
-use crate::outbound::reaching;
+use crate::connected::{ConnectError, Connected, connect};
 
 /// What a provider's client is made from.
 pub(super) struct Link {
@@ -43,23 +42,19 @@ pub(super) async fn link(
     let own = config.own();
     let connection =
         config.connection.ok_or_else(|| Failure::never(format!("the webhook {webhook} answers nobody")))?;
-    let default = match provider {
-        Provider::Github => Some("https://api.github.com"),
-        Provider::Gitlab => Some(Gitlab::HOST),
-        Provider::Jira => None,
-        Provider::Linear => Some(Linear::API),
-        Provider::Slack => Some(Slack::API),
-    };
-    let url: ReceiverUrl = match (&connection.url, default) {
-        (Some(url), _) => url.clone(),
-        (None, Some(url)) => url.parse().map_err(|err| Failure::never(format!("{url}: {err}")))?,
-        (None, None) => return Err(Failure::never("the webhook's connection has no address of the site")),
-    };
-    let name = &connection.secret;
-    let missing = || Failure::never(format!("there is no secret {name}; create it with `oz secret create {name}`"));
-    let secret = app.vault.get(team, name).await.map_err(|err| Failure::because(&err))?.ok_or_else(missing)?;
-    let (client, api) = reaching(&url, app.settings.receivers).await.map_err(|err| Failure::because(&err))?;
-    let http = Http::new(client)?;
-    let api = api.as_str().parse().map_err(|err| Failure::never(format!("{err}")))?;
+    let Connected { http, api, secret } = connect(app, team, provider, &connection).await?;
     Ok(Link { http, api, secret, connection, own })
+}
+
+impl From<ConnectError> for Failure {
+    fn from(err: ConnectError) -> Self {
+        use ConnectError as E;
+        match err {
+            E::Http(err) => err.into(),
+            E::Vault(_) | E::OutOfReach(_) => Self::because(&err),
+            E::NoAddress | E::Address(..) | E::Base(_) | E::NoSecret(_) | E::NoAppId | E::Key(..) => {
+                Self::never(err.to_string())
+            }
+        }
+    }
 }

@@ -4,6 +4,8 @@
 mod claim;
 mod credentials;
 mod finish;
+#[cfg(feature = "outbound")]
+mod git_credentials;
 mod record;
 mod workspace;
 
@@ -18,6 +20,8 @@ use ozma_store::{StoreError, Written};
 pub use claim::claim;
 pub use credentials::aws_credentials;
 pub use finish::finish;
+#[cfg(feature = "outbound")]
+pub use git_credentials::git_credentials;
 pub use record::{Beside, output, segment};
 pub use workspace::{save_file, save_set, saved_file};
 
@@ -48,6 +52,9 @@ pub enum ExecutionError {
     /// 404: there are no credentials to be had.
     #[error("{0}")]
     NoRole(String),
+    /// 404: git has to do without.
+    #[error("{0}")]
+    NoToken(String),
     /// 404: no earlier execution saved it.
     #[error("there is no such file")]
     NoFile,

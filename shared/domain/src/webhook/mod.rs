@@ -8,7 +8,7 @@ mod secrets;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use connection::Connection;
+pub use connection::{Connection, github_apps};
 pub use payload::{InvalidPayload, Payload};
 pub use secrets::{Owner, Secrets};
 

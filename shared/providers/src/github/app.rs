@@ -63,6 +63,8 @@ impl Permissions {
     pub const JUDGE: Self = Self { pull_requests: Some(Access::Read), ..Self::LOOK };
     /// To comment on issues and pull requests, and to react to comments.
     pub const COMMENT: Self = Self { issues: Some(Access::Write), pull_requests: Some(Access::Write), ..Self::LOOK };
+    /// To fetch and push, and to open pull requests and take part in them.
+    pub const WORK: Self = Self { contents: Some(Access::Write), pull_requests: Some(Access::Write), ..Self::LOOK };
     /// To keep check runs.
     pub const CHECK: Self = Self { checks: Some(Access::Write), ..Self::LOOK };
 }

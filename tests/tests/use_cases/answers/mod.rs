@@ -1,13 +1,10 @@
 //! Answers: where a run was asked for, people are told how it stands, by one message, whatever is lost on the way.
 
 pub(crate) mod services;
+mod tokens;
 
 use std::sync::LazyLock;
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-use aws_lc_rs::rsa::{KeyPair, KeySize};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use jiff::SignedDuration;
 use ozma_app::accept::{NewRun, accept};
 use ozma_app::cancel::cancel_all;
@@ -21,6 +18,7 @@ use ozma_domain::provider::{GitlabKind, Place, Provider};
 use ozma_domain::webhook::WebhookConfig;
 use ozma_domain::webhook_auth::{Scheme, WebhookAuth};
 use ozma_store::Owed;
+use ozma_tests::pem::private_key;
 use ozma_tests::world::{AgentDouble, Fault, World};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -28,11 +26,7 @@ use serde_json::{Value, json};
 use self::services::{Services, Spoiled, Written};
 
 /// The key of an App.
-pub(crate) static KEY: LazyLock<String> = LazyLock::new(|| {
-    let pair = KeyPair::generate(KeySize::Rsa2048).expect("a key");
-    let der: Pkcs8V1Der<'_> = pair.as_der().expect("a key");
-    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()))
-});
+pub(crate) static KEY: LazyLock<String> = LazyLock::new(private_key);
 
 /// A world with a webhook that answers.
 struct Outside {
@@ -75,9 +69,9 @@ impl Outside {
         (Self::of(Provider::Github).await, place)
     }
 
-    /// A run that was asked for at `place`.
-    async fn asked(&self, place: &Place, commit: Option<&str>) -> RunId {
-        let event = EventSnapshot {
+    /// Of the webhook, said at `place`.
+    fn event(&self, place: &Place, commit: Option<&str>) -> EventSnapshot {
+        EventSnapshot {
             delivery: DeliveryId::new(1, [1; 10]),
             source: DeliverySource::Webhook(self.webhook.clone()),
             automation: AutomationId::new([1; 16]),
@@ -87,7 +81,12 @@ impl Outside {
             place: Some(place.clone()),
             commit: commit.map(str::to_owned),
             without_secrets: false,
-        };
+        }
+    }
+
+    /// A run that was asked for at `place`.
+    async fn asked(&self, place: &Place, commit: Option<&str>) -> RunId {
+        let event = self.event(place, commit);
         let new = NewRun { creator: "fixer".to_owned(), event: Some(event), ..self.world.new_run("true") };
         accept(&self.world.app, new).await.expect("accepted").run_id
     }

@@ -8,6 +8,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::stream;
 use serde_json::{Value, json};
 
@@ -40,6 +42,10 @@ struct Inner {
     gone: bool,
     /// People of Slack, with what it says of them.
     people: BTreeMap<String, Value>,
+    /// Apps of GitHub, and repositories where they are not installed.
+    not_installed: Vec<(u64, String)>,
+    /// Each token of GitHub: by which App, and what for.
+    minted: Vec<(u64, Value)>,
 }
 
 #[derive(Clone)]
@@ -86,6 +92,14 @@ impl Services {
         self.lock().spoiled.is_none()
     }
 
+    pub(crate) fn not_installed(&self, app: u64, repository: &str) {
+        self.lock().not_installed.push((app, repository.to_owned()));
+    }
+
+    pub(crate) fn minted(&self) -> Vec<(u64, Value)> {
+        self.lock().minted.clone()
+    }
+
     /// Somebody deletes everything that was written.
     pub(crate) fn delete_all(&self) {
         let mut inner = self.lock();
@@ -110,24 +124,30 @@ impl Inner {
         self.written.iter().filter(move |written| written.kind == kind)
     }
 
-    /// Status and answer.
-    fn answer(&mut self, method: &Method, uri: &Uri, body: &Value) -> (u16, Value) {
+    /// Status and answer. `app` is who asks, where that is an App of GitHub.
+    fn answer(&mut self, app: Option<u64>, method: &Method, uri: &Uri, body: &Value) -> (u16, Value) {
         let path = uri.path();
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let ok = |value| (200, value);
         let edited = |done: bool| if done { (200, json!({})) } else { (404, json!({"message": "Not Found"})) };
-        let app = json!({"id": 7});
+        let own = json!({"id": 7});
+        let app = app.unwrap_or_default();
         match (method.as_str(), &parts[..]) {
             // GitHub.
-            ("GET", ["repos", _, _, "installation"]) => ok(json!({"id": 42})),
+            ("GET", ["repos", owner, name, "installation"]) => {
+                let absent = self.not_installed.contains(&(app, format!("{owner}/{name}")));
+                if absent { edited(false) } else { ok(json!({"id": 42})) }
+            }
             ("POST", ["app", "installations", "42", "access_tokens"]) => {
-                (201, json!({"token": "ghs_token", "expires_at": "2026-11-21T09:00:00Z"}))
+                self.minted.push((app, body.clone()));
+                let token = format!("ghs_token_{:05}", self.minted.len());
+                (201, json!({"token": token, "expires_at": "2026-11-21T09:00:00Z"}))
             }
             ("GET", ["repos", _, _, "issues", _, "comments"]) => {
                 let told = self.of("comment").map(|comment| {
                     let id: u64 = comment.id.parse().expect("a number");
                     json!({"id": id, "body": comment.body["body"], "user": {"login": "ozma[bot]", "type": "Bot"},
-                           "performed_via_github_app": app})
+                           "performed_via_github_app": own})
                 });
                 ok(told.collect())
             }
@@ -276,10 +296,17 @@ async fn serve(
     if let Some(Spoiled::Status(status)) = spoiled {
         return respond(status, Body::from(r#"{"message": "no"}"#));
     }
-    let (status, answer) = inner.answer(&method, &uri, &body);
+    let (status, answer) = inner.answer(app(&headers), &method, &uri, &body);
     if spoiled == Some(Spoiled::ReplyLost) {
         let broken = stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("lost"))]);
         return respond(status, Body::from_stream(broken));
     }
     respond(status, Body::from(answer.to_string()))
+}
+
+/// Who says by a JWT that they are an App of GitHub.
+fn app(headers: &HeaderMap) -> Option<u64> {
+    let jwt = headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")?;
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1)?).ok()?).ok()?;
+    claims["iss"].as_str()?.parse().ok()
 }
