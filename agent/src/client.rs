@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::aws_credentials::Refusal;
 use crate::config::ControlUrl;
+use crate::loopback::Refusal;
 use crate::network;
 use crate::random;
 use crate::stop::{Stop, Stopper};
@@ -165,31 +165,40 @@ impl Client {
         self.last_message.lock().expect("no panic while locked").clone()
     }
 
-    /// Tried once: no run ends because its role is out of reach, and whoever wants credentials asks again.
     pub(crate) async fn aws_credentials(&self) -> Result<AwsCredentials, Refusal> {
+        self.credentials(&Method::GET, "aws-credentials", Body::None, CREDENTIALS).await
+    }
+
+    /// Tried once: no run ends because credentials cannot be had, and whoever wants them asks again.
+    async fn credentials<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Body,
+        within: Duration,
+    ) -> Result<T, Refusal> {
         #[derive(serde::Deserialize)]
         struct Refused {
             error: String,
             detail: String,
         }
-        let refusal = |status, code: &str, message| Refusal { status, code: code.to_owned(), message };
         let unavailable = |why: String| {
-            tracing::warn!("the control plane gives no AWS credentials: {why}");
-            refusal(503, "unavailable", "the control plane does not answer; ask again".to_owned())
+            tracing::warn!(call = name(method, path), "the control plane gives no credentials: {why}");
+            Refusal::new(503, "unavailable", "the control plane does not answer; ask again")
         };
-        match self.attempt(&Method::GET, "aws-credentials", Body::None, true, CREDENTIALS).await {
+        match self.attempt(method, path, body, true, within).await {
             Ok((status, answer)) if status.is_success() => {
                 serde_json::from_slice(&answer).map_err(|err| unavailable(format!("its answer cannot be read: {err}")))
             }
             Ok((StatusCode::CONFLICT, _)) => {
                 self.heard.stop.request(Stop::Lost(CallError::Stale));
-                Err(refusal(409, "stale", CallError::Stale.to_string()))
+                Err(Refusal::new(409, "stale", CallError::Stale.to_string()))
             }
             Ok((status, answer)) if is_refusal(status) => {
                 let refused = serde_json::from_slice(&answer);
                 let Refused { error, detail } = refused
                     .unwrap_or_else(|_| Refused { error: "refused".to_owned(), detail: text::printable(&answer) });
-                Err(refusal(status.as_u16(), &error, text::shorten(&text::one_line(&detail), 1_000)))
+                Err(Refusal::new(status.as_u16(), &error, text::shorten(&text::one_line(&detail), 1_000)))
             }
             Ok((status, _)) => Err(unavailable(format!("it answered with {}", status.as_u16()))),
             Err(err) => Err(unavailable(text::chain(&err.without_url()).to_string())),

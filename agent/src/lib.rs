@@ -23,6 +23,8 @@ mod config;
 mod disk;
 mod git;
 mod harness;
+mod kept;
+mod loopback;
 mod messages;
 mod network;
 mod output;
