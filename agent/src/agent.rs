@@ -25,7 +25,6 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::activity::Activity;
-use crate::aws_credentials::{self, Endpoint};
 use crate::changes::Baseline;
 use crate::client::{CallError, Client, Heard};
 use crate::config::AgentConfig;
@@ -39,7 +38,10 @@ use crate::stop::{Stop, Stopper};
 use crate::usage::Meter;
 use crate::variables::Variables;
 use crate::workspace::{self, Workspace};
-use crate::{clone, git, messages, random, restoring, saving, setup, usage, variables, watchdog};
+use crate::{
+    aws_credentials, clone, git, git_credentials, identity, messages, random, restoring, saving, setup, usage,
+    variables, watchdog,
+};
 
 /// How long the changed files may be hashed: at the end of a run, and when it was stopped and time is short.
 const HASHING: Duration = Duration::from_secs(30);
@@ -62,7 +64,9 @@ pub(crate) struct Agent {
     pub(crate) activity: Arc<Activity>,
     pub(crate) usage: Meter,
     /// Where the environment names a role.
-    pub(crate) aws_credentials: Option<Endpoint>,
+    pub(crate) aws_credentials: Option<aws_credentials::Endpoint>,
+    /// Where there is a repository that a token could be for.
+    pub(crate) git_credentials: Option<git_credentials::Endpoint>,
     pub(crate) started: Instant,
     commands: AtomicU32,
 }
@@ -106,6 +110,7 @@ pub async fn run(config: AgentConfig) -> Result<Outcome, NotReported> {
     company.spawn(messages::deliver(agent.clone()));
     company.spawn(usage::watch(agent.clone()));
     company.spawn(aws_credentials::serve(agent.clone()));
+    company.spawn(git_credentials::serve(agent.clone()));
 
     let mut before = None;
     let outcome = match work(&agent, &mut before).await {
@@ -177,11 +182,13 @@ async fn claim(config: AgentConfig) -> Result<Arc<Agent>, NotReported> {
         Isolation::Bubblewrap | Isolation::Container | Isolation::Fargate => config.limits.processes + PROCESSES_ROOM,
     };
     let aws_credentials = match assignment.aws_role {
-        true => Some(Endpoint::open(&recorder).await.map_err(|err| cannot(err.into()))?),
+        true => Some(aws_credentials::Endpoint::open(&recorder).await.map_err(|err| cannot(err.into()))?),
         false => None,
     };
+    let git_credentials = git_credentials::Endpoint::open(&recorder, &assignment.repositories).await;
+    let git_credentials = git_credentials.map_err(|err| cannot(err.into()))?;
     let file_bytes = assignment.size.disk_mib << 20;
-    let workspace = Workspace::new(config.workspace.clone());
+    let workspace = Workspace::new(config.workspace.clone(), config.program.clone());
     Ok(Arc::new(Agent {
         usage: Meter::new(workspace.usage()),
         workspace,
@@ -193,6 +200,7 @@ async fn claim(config: AgentConfig) -> Result<Arc<Agent>, NotReported> {
         disk: watchdog::Disk::default(),
         activity: Arc::new(Activity::new()),
         aws_credentials,
+        git_credentials,
         started: Instant::now(),
         commands: AtomicU32::new(0),
         config,
@@ -241,6 +249,9 @@ async fn prepare(agent: Arc<Agent>) -> Result<(Programs, Variables, Before), End
         agent.recorder.record(Record::Notice { text }).await;
     }
     write_event(&agent)?;
+    if let Some(git) = &programs.git {
+        identity::write_default(&agent, git).await;
+    }
     let variables = variables::of_task(&agent, &programs.shell);
     if let Some(name) = variables::invalid(&variables) {
         let message =

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use ozma_domain::artifact::SavedSet;
 use ozma_domain::failure::FailureClass;
 use ozma_domain::id::ExecutionId;
+use ozma_domain::limits::GIT_CREDENTIALS_SECONDS;
 use ozma_domain::protocol::{
-    Assignment, AwsCredentials, Claim, Messages, RECEIPT_HEADER, Reply, Report, USAGE_HEADER, Usage,
+    Assignment, AwsCredentials, Claim, GitCredentials, GitQuestion, Messages, RECEIPT_HEADER, Reply, Report,
+    USAGE_HEADER, Usage,
 };
 use ozma_domain::text;
 use ozma_domain::token::ExecutionToken;
@@ -25,8 +27,9 @@ use crate::stop::{Stop, Stopper};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const TOTAL: Duration = Duration::from_secs(30);
-/// For one try to get credentials: whoever asked does not wait for long.
-const CREDENTIALS: Duration = Duration::from_secs(10);
+/// For one try to get credentials: whoever asked does not wait for long. For git's, the control plane asks a provider.
+const AWS_CREDENTIALS: Duration = Duration::from_secs(10);
+const GIT_CREDENTIALS: Duration = Duration::from_secs(GIT_CREDENTIALS_SECONDS + 5);
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_MOST: Duration = Duration::from_secs(5);
 
@@ -166,7 +169,11 @@ impl Client {
     }
 
     pub(crate) async fn aws_credentials(&self) -> Result<AwsCredentials, Refusal> {
-        self.credentials(&Method::GET, "aws-credentials", Body::None, CREDENTIALS).await
+        self.credentials(&Method::GET, "aws-credentials", Body::None, AWS_CREDENTIALS).await
+    }
+
+    pub(crate) async fn git_credentials(&self, question: &GitQuestion) -> Result<GitCredentials, Refusal> {
+        self.credentials(&Method::POST, "git-credentials", Body::Json(to_json(question)), GIT_CREDENTIALS).await
     }
 
     /// Tried once: no run ends because credentials cannot be had, and whoever wants them asks again.

@@ -130,7 +130,9 @@ impl Cloner<'_> {
                     git::host(url)
                 )
             }
-            Complaint::NoSuchRepository => not_found(url, &self.agent.assignment.secrets),
+            Complaint::NoSuchRepository => {
+                not_found(url, &self.agent.assignment.secrets, git::no_token(&finished.stderr))
+            }
             Complaint::NoSuchReference => match &repository.reference {
                 Some(commit) if commit.is_commit() => format!("commit {} does not exist in {url}", commit.as_str()),
                 Some(name) => format!("branch or tag \"{}\" does not exist in {url}", name.as_str()),
@@ -154,22 +156,22 @@ impl Cloner<'_> {
     }
 }
 
-fn not_found(url: &RepositoryUrl, secrets: &BTreeMap<String, String>) -> String {
+/// `no_token` says why the control plane gave none.
+fn not_found(url: &RepositoryUrl, secrets: &BTreeMap<String, String>, no_token: Option<&str>) -> String {
     if let Some(path) = url.local_path() {
         return format!("there is no git repository at {path} that the agent can read");
     }
-    let Some(host) = git::https_host(url) else {
-        return format!(
-            "{url} was not found or is private; add a secret {SSH_KEY} with a key that may read it to the environment"
-        );
-    };
-    match git::credential(secrets, host) {
-        Some(name) => format!("{url} was not found, or the secret {name} does not open it"),
-        None => {
-            let name = if host == "github.com" { "GITHUB_TOKEN".to_owned() } else { git::credential_name(host) };
-            format!("{url} was not found or is private; add a secret {name} to the environment")
+    let secret = match git::https_host(url) {
+        Some(host) => {
+            if let Some(name) = git::credential(secrets, host) {
+                return format!("{url} was not found, or the secret {name} does not open it");
+            }
+            if host == "github.com" { "GITHUB_TOKEN".to_owned() } else { git::credential_name(host) }
         }
-    }
+        None => format!("{SSH_KEY} with a key that may read it"),
+    };
+    let found = format!("{url} was not found or is private; add a secret {secret} to the environment");
+    no_token.map_or_else(|| found.clone(), |why| format!("{found}. There is no token: {why}"))
 }
 
 fn last_complaint(finished: &Finished) -> String {
@@ -227,7 +229,7 @@ fn variables(agent: &Agent, key: Option<&SshKey>) -> Variables {
     for name in hosts.iter().filter_map(|host| git::credential(&assignment.secrets, host)) {
         variables.insert(name.to_owned(), assignment.secrets[name].clone());
     }
-    variables.extend(git::as_variables(&git::settings(&assignment.secrets, &hosts)));
+    variables.extend(variables::of_git(agent));
     let own = [
         ("GIT_CONFIG_NOSYSTEM", "1".to_owned()),
         ("GIT_CONFIG_GLOBAL", agent.workspace.git_config().to_string_lossy().into_owned()),
@@ -239,16 +241,11 @@ fn variables(agent: &Agent, key: Option<&SshKey>) -> Variables {
 }
 
 fn ssh_command(workspace: &Workspace, key: Option<&SshKey>) -> String {
-    let known_hosts = quoted(&workspace.known_hosts());
-    let identity = key.map_or_else(String::new, |key| format!(" -i {} -o IdentitiesOnly=yes", quoted(&key.path)));
+    let known_hosts = git::quoted(&workspace.known_hosts());
+    let identity = key.map_or_else(String::new, |key| format!(" -i {} -o IdentitiesOnly=yes", git::quoted(&key.path)));
     format!(
         "ssh -o BatchMode=yes -o ConnectTimeout=20 -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={known_hosts}{identity}"
     )
-}
-
-/// A path for a shell.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
 }
 
 /// A key file, there for as long as this is.
@@ -325,9 +322,11 @@ mod tests {
         #[track_caller]
         fn check(url: &str, secret: Option<&str>, expected: &str) {
             let secrets = secret.map(|name| (name.to_owned(), "x".to_owned())).into_iter().collect();
-            let message = not_found(&url.parse().unwrap(), &secrets);
+            let message = not_found(&url.parse().unwrap(), &secrets, None);
             assert!(message.ends_with(expected), "{message}");
         }
+        let message = not_found(&"a/x".parse().unwrap(), &BTreeMap::new(), Some("the App 7 is not installed"));
+        assert!(message.ends_with("GITHUB_TOKEN to the environment. There is no token: the App 7 is not installed"));
         check("a/x", None, "was not found or is private; add a secret GITHUB_TOKEN to the environment");
         check("a/x", Some("GH_TOKEN"), "was not found, or the secret GH_TOKEN does not open it");
         check("https://g.example/a/x", None, "add a secret GIT_CREDENTIALS_G_EXAMPLE to the environment");

@@ -30,6 +30,8 @@ pub struct AgentConfig {
     pub path: String,
     /// What the image sets for whoever runs in it; nothing where the outside is somebody's machine.
     pub image_variables: BTreeMap<String, String>,
+    /// The file of the program that runs the agent, for the task to call it as [`crate::PROGRAM`]. None: it cannot.
+    pub program: Option<PathBuf>,
     pub limits: Limits,
 }
 
@@ -111,6 +113,7 @@ impl AgentConfig {
             isolation,
             path: lookup("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT_PATH.to_owned()),
             image_variables: BTreeMap::new(),
+            program: None,
             limits: Limits::default(),
         })
     }

@@ -2,9 +2,11 @@
 //! of the git process, and what its complaints mean.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use ozma_domain::repository::{Repository, RepositoryUrl};
+use ozma_domain::repository::{HttpRepository, Repository, RepositoryUrl};
 
+use crate::tools::HELPER_SAYS;
 use crate::variables::Variables;
 
 /// A setting and its value.
@@ -12,6 +14,9 @@ pub(crate) type Setting = (String, String);
 
 /// Secrets that open github.com, as the tools of GitHub name them.
 const GITHUB_TOKENS: [&str; 2] = ["GITHUB_TOKEN", "GH_TOKEN"];
+
+/// What the agent's program is told to be git's helper by; git adds what it wants of it.
+pub(crate) const HELPER: &str = "git-credential";
 
 /// What git's own words come down to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,16 +37,41 @@ pub(crate) fn hosts(repositories: &[Repository]) -> BTreeSet<String> {
     repositories.iter().filter_map(|repository| https_host(&repository.url)).map(str::to_owned).collect()
 }
 
-/// The settings of every git process, the task's too: repositories of another owner are fine, `ext::` is not, and
-/// the hosts with a secret are asked with it.
-pub(crate) fn settings(secrets: &BTreeMap<String, String>, hosts: &BTreeSet<String>) -> Vec<Setting> {
+/// The settings of every git process, the task's too: repositories of another owner are fine, `ext::` is not, the hosts with a
+/// secret are asked with it, and for the others that the repositories come from there is the agent's program.
+pub(crate) fn settings(
+    secrets: &BTreeMap<String, String>,
+    repositories: &[Repository],
+    program: Option<&Path>,
+) -> Vec<Setting> {
     let mut settings = vec![setting("safe.directory", "*"), setting("protocol.ext.allow", "never")];
-    for host in hosts {
-        if let Some(name) = credential(secrets, host) {
+    for host in hosts(repositories) {
+        if let Some(name) = credential(secrets, &host) {
             settings.push((format!("credential.https://{host}.helper"), helper(name)));
         }
     }
+    let Some(program) = program else { return settings };
+    let origins = repositories.iter().filter_map(|repository| repository.url.over_http());
+    for origin in origins.map(|repository| HttpRepository::origin(&repository).to_owned()).collect::<BTreeSet<_>>() {
+        let host = origin.strip_prefix("https://");
+        if host.is_none_or(|host| credential(secrets, host).is_none()) {
+            settings.push((format!("credential.{origin}.helper"), format!("!{} {HELPER}", quoted(program))));
+            // Tokens are for repositories, so that it has to say for which.
+            settings.push((format!("credential.{origin}.useHttpPath"), "true".to_owned()));
+        }
+    }
     settings
+}
+
+/// A path for a shell.
+pub(crate) fn quoted(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
+}
+
+/// Why there was no token for git, if it was told so.
+pub(crate) fn no_token(stderr: &str) -> Option<&str> {
+    let told = stderr.lines().rev().find_map(|line| line.strip_prefix(HELPER_SAYS)?.strip_prefix("no token for "));
+    told.and_then(|told| told.split_once(": ")).map(|(_, why)| why)
 }
 
 /// Settings as `git` takes them from its environment.
@@ -89,7 +119,9 @@ pub(crate) fn host(url: &RepositoryUrl) -> &str {
 }
 
 pub(crate) fn complaint(stderr: &str) -> Complaint {
-    let says = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
+    // The helper's words are not git's, and tell of another host.
+    let lines = || stderr.lines().filter(|line| !line.starts_with(HELPER_SAYS));
+    let says = |words: &[&str]| lines().any(|line| words.iter().any(|word| line.contains(word)));
     if says(&["No space left on device", "File too large"]) {
         Complaint::DiskFull
     } else if says(&[
@@ -210,6 +242,44 @@ mod tests {
         check("No user exists for uid 4711\nfatal: Could not read from remote repository.", Complaint::NoUser);
         check("fatal: write error: No space left on device", Complaint::DiskFull);
         check("fatal: the remote end hung up unexpectedly", Complaint::Other);
+        let helper = "oz-agent: no token for https://x/y/z: the provider cannot be reached: Connection refused\n";
+        let prompt = "fatal: could not read Username for 'https://x': terminal prompts disabled\n";
+        check(&format!("{helper}{prompt}"), Complaint::NoSuchRepository);
+        assert_eq!(no_token(&format!("{helper}{prompt}")), Some("the provider cannot be reached: Connection refused"));
+        assert_eq!(no_token(prompt), None);
+    }
+
+    #[test]
+    fn a_host_is_asked_with_its_secret_or_else_with_a_token_and_no_other_is_asked() {
+        #[track_caller]
+        fn check(urls: &[&str], secret: Option<&str>, expected: &[&str]) {
+            let secrets = secret.map(|name| (name.to_owned(), "x".to_owned())).into_iter().collect();
+            let repository = |url: &&str| Repository { url: url.parse().unwrap(), reference: None };
+            let repositories: Vec<_> = urls.iter().map(repository).collect();
+            let settings = settings(&secrets, &repositories, Some(Path::new("/w/it's/oz-agent")));
+            let told: Vec<String> = settings
+                .iter()
+                .filter(|(key, _)| key.starts_with("credential."))
+                .map(|(key, value)| format!("{key}={}", value.split("test").next().unwrap_or_default()))
+                .collect();
+            assert_eq!(told, expected, "{urls:?}");
+        }
+        let token = [
+            r"credential.https://github.com.helper=!'/w/it'\''s/oz-agent' git-credential",
+            "credential.https://github.com.useHttpPath=true",
+        ];
+        check(&["acme/web", "https://GitHub.com/acme/api"], None, &token);
+        check(&["acme/web"], Some("NPM_TOKEN"), &token);
+        check(&["acme/web"], Some("GH_TOKEN"), &["credential.https://github.com.helper=!f() { "]);
+        check(
+            &["http://127.0.0.1:9/acme/web"],
+            Some("GH_TOKEN"),
+            &[
+                r"credential.http://127.0.0.1:9.helper=!'/w/it'\''s/oz-agent' git-credential",
+                "credential.http://127.0.0.1:9.useHttpPath=true",
+            ],
+        );
+        check(&["http://github.com/acme/web", "git@github.com:acme/web", "file:///acme/web"], None, &[]);
     }
 
     #[test]

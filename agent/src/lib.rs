@@ -2,7 +2,7 @@
 //!
 //! The agent is one small process beside a task that nobody trusts. It owns every process that the task starts, however
 //! far they wander, and it owns the trail: what leaves goes through the `recorder`, masked, and from there in numbered
-//! segments to the control plane. It reads nothing of the outside but the five variables of
+//! segments to the control plane. For its task it is a program too: git's credential helper. It reads nothing of the outside but the five variables of
 //! [`ozma_domain::protocol::variable`] and `PATH`; in a container, the image's variables reach the task too.
 //!
 //! The program `oz-agent` (feature `program`) is the same agent for containers of any image: static, with a resolver and
@@ -22,7 +22,9 @@ mod command;
 mod config;
 mod disk;
 mod git;
+mod git_credentials;
 mod harness;
+mod identity;
 mod kept;
 mod loopback;
 mod messages;
@@ -38,6 +40,7 @@ mod saving;
 mod segments;
 mod setup;
 mod stop;
+mod tools;
 mod usage;
 mod utf8;
 mod variables;
@@ -45,6 +48,7 @@ mod watchdog;
 mod workspace;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -53,6 +57,8 @@ use ozma_domain::text;
 
 pub use crate::agent::{NotReported, run};
 pub use crate::config::{AgentConfig, ControlUrl, InvalidConfig, Limits};
+pub use crate::tools::tool;
+pub use crate::workspace::PROGRAM;
 
 /// Longer than any run.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -62,7 +68,10 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Exit codes: 0 when the outcome was reported, whatever it was; 1 when there was no work to be had; 2 when the agent
 /// stopped without a report, because another execution is, or may be, at work.
 pub fn main_from(lookup: impl Fn(&str) -> Option<String>) -> ExitCode {
-    AgentConfig::read(lookup).map_or_else(|err| started_wrongly(&err), block_on)
+    match AgentConfig::read(lookup) {
+        Ok(config) => block_on(AgentConfig { program: own_program(), ..config }),
+        Err(err) => started_wrongly(&err),
+    }
 }
 
 /// The same inside a container of any image, given all of its variables: tasks see what the image sets for whoever runs
@@ -73,10 +82,15 @@ pub fn main_in_image(variables: BTreeMap<String, String>) -> ExitCode {
             if matches!(config.isolation, Isolation::Container | Isolation::Fargate) {
                 config.image_variables = variables::of_image(variables);
             }
-            block_on(config)
+            block_on(AgentConfig { program: own_program(), ..config })
         }
         Err(err) => started_wrongly(&err),
     }
+}
+
+/// None: `/proc` is not there, or the file is not there any more.
+fn own_program() -> Option<PathBuf> {
+    std::env::current_exe().ok().filter(|file| file.is_file())
 }
 
 fn started_wrongly(err: &InvalidConfig) -> ExitCode {

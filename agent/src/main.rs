@@ -16,6 +16,9 @@ oz-agent: does the work of one execution inside a container, and tells the contr
                                        OZ_EXECUTION_ID, OZ_CLAIM_TOKEN, OZ_WORKSPACE, OZ_ISOLATION) and works on it
   oz-agent install DIR WORKSPACE       copies itself to DIR/oz-agent for containers of other images, and lets every
                                        user write to WORKSPACE; for an init container with both as shared volumes
+  oz-agent git-credential get          is git's credential helper, for the task: answers with a token for a repository of
+                                       the run
+  oz-agent github-token [OWNER/NAME]   prints such a token, for other tools: GH_TOKEN=$(oz-agent github-token) gh pr create
   oz-agent --version | --help
 
 Example of an init container's command: [\"install\", \"/ozma\", \"/workspace\"]
@@ -25,6 +28,9 @@ Exit codes of the agent: 0 the outcome was reported, whatever it was; 1 there wa
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(|argument| argument.to_str().unwrap_or_default()).collect();
+    if let Some(code) = ozma_agent::tool(&words, variable) {
+        return code;
+    }
     match words[..] {
         [] => work(),
         ["install", _, _] => match install::install(Path::new(&arguments[1]), Path::new(&arguments[2])) {
@@ -49,6 +55,11 @@ fn work() -> ExitCode {
     // What is not text cannot be told in the trail; no image needs it.
     let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     ozma_agent::main_in_image(std::env::vars_os().filter_map(text).collect())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the agent's entry reads the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Whoever does not listen misses it; the exit code stands.

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ozma_domain::protocol::{EVENT_VARIABLES, USAGE_FILE};
+use ozma_domain::protocol::{AGENT_PROGRAM, EVENT_VARIABLES, USAGE_FILE};
 
 use crate::agent::Agent;
-use crate::aws_credentials::Endpoint;
-use crate::git;
+use crate::{aws_credentials, git, git_credentials};
 
 /// Variable to value.
 pub(crate) type Variables = BTreeMap<String, String>;
@@ -33,17 +32,29 @@ pub(crate) fn of_task(agent: &Agent, shell: &Path) -> Variables {
         ("OZ_MESSAGES", workspace.messages().to_string_lossy().into_owned()),
     ];
     variables.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    if let Some(program) = workspace.program() {
+        variables.insert(AGENT_PROGRAM.to_owned(), program.to_string_lossy().into_owned());
+    }
     if let Some(event) = &assignment.event {
         let path = workspace.event().to_string_lossy().into_owned();
         let url = event.url.clone().unwrap_or_default();
         let values = [path, event.name.clone(), event.provider.clone(), url];
         variables.extend(EVENT_VARIABLES.iter().zip(values).map(|(name, value)| ((*name).to_owned(), value)));
     }
-    variables.extend(agent.aws_credentials.iter().flat_map(Endpoint::variables));
-    let hosts = git::hosts(&assignment.repositories);
-    variables.extend(git::as_variables(&git::settings(&assignment.secrets, &hosts)));
+    variables.extend(agent.aws_credentials.iter().flat_map(aws_credentials::Endpoint::variables));
+    variables.extend(of_git(agent));
     variables.extend(assignment.variables.clone());
     variables.extend(assignment.secrets.clone());
+    variables
+}
+
+/// What git needs to open the run's repositories.
+pub(crate) fn of_git(agent: &Agent) -> Variables {
+    let Agent { assignment, workspace, .. } = agent;
+    let program = agent.git_credentials.as_ref().and_then(|_| workspace.program());
+    let mut variables =
+        git::as_variables(&git::settings(&assignment.secrets, &assignment.repositories, program.as_deref()));
+    variables.extend(agent.git_credentials.iter().flat_map(git_credentials::Endpoint::variables));
     variables
 }
 
@@ -59,7 +70,7 @@ pub(crate) fn base(agent: &Agent) -> Variables {
     let home = workspace.home().to_string_lossy().into_owned();
     let user = user_name();
     let own = [
-        ("PATH", format!("{home}/.cargo/bin:{home}/.local/bin:{path}")),
+        ("PATH", format!("{home}/.cargo/bin:{home}/.local/bin:{path}:{}", workspace.bin().to_string_lossy())),
         ("TMPDIR", workspace.temporary().to_string_lossy().into_owned()),
         ("HOME", home),
         ("LOGNAME", user.clone()),

@@ -9,14 +9,19 @@ use std::path::{Component, Path, PathBuf};
 use ozma_domain::prompt_template::PAYLOAD_FILE;
 use rustix::fs::{CWD, Mode, OFlags};
 
+/// The name by which the agent's program is called, whatever file it is in.
+pub const PROGRAM: &str = "oz-agent";
+
 #[derive(Clone, Debug)]
 pub(crate) struct Workspace {
     root: PathBuf,
+    /// The file that the agent runs from.
+    own: Option<PathBuf>,
 }
 
 impl Workspace {
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub(crate) fn new(root: PathBuf, own: Option<PathBuf>) -> Self {
+        Self { root, own }
     }
 
     /// Makes what is not there. Called before each command: tasks have deleted their own workspace.
@@ -24,7 +29,13 @@ impl Workspace {
         for folder in [self.root.clone(), self.work(), self.home(), self.temporary()] {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        Ok(())
+        let (Some(own), Some(program)) = (&self.own, self.program()) else { return Ok(()) };
+        DirBuilder::new().recursive(true).mode(0o700).create(self.bin())?;
+        match std::os::unix::fs::symlink(own, program) {
+            // What the task puts in its place is the task's.
+            Err(err) if err.kind() != io::ErrorKind::AlreadyExists => Err(err),
+            _ => Ok(()),
+        }
     }
 
     /// Removes what the task wrote, as far as it lets itself be removed.
@@ -51,6 +62,16 @@ impl Workspace {
 
     pub(crate) fn temporary(&self) -> PathBuf {
         self.root.join("tmp")
+    }
+
+    /// At the end of the task's `PATH`.
+    pub(crate) fn bin(&self) -> PathBuf {
+        self.root.join("bin")
+    }
+
+    /// The agent's own program, by the one name that it has for tasks wherever it lies.
+    pub(crate) fn program(&self) -> Option<PathBuf> {
+        self.own.as_ref().map(|_| self.bin().join(PROGRAM))
     }
 
     /// Follow-up messages, one JSON object a line.

@@ -31,9 +31,12 @@ use crate::args::{Cli, Command};
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
+    if let Some(words) = commands::agent::called(std::env::args_os()) {
+        return commands::agent::run(&words);
+    }
     let cli = Cli::parse();
     if matches!(cli.command, Command::Agent) {
-        return commands::agent::run();
+        return commands::agent::run(&[]);
     }
     let debug = cli.global.debug;
     log::init(if debug { log::Level::Debug } else { log::Level::Warn });

@@ -1,9 +1,6 @@
 //! Secrets: known to the task by name, and to nobody else.
 
-use std::io::Write;
-use std::process::Stdio;
-
-use crate::world::{World, files};
+use crate::world::{Told, World, files};
 
 const VALUE: &str = "hunter2-correct-horse-battery";
 
@@ -71,13 +68,8 @@ fn a_secret_that_is_missing_fails_the_run_before_it_starts() {
     assert_eq!(world.oz(&["run", "--env", "release", "--task", "true"]).code, Some(3));
 }
 
-fn store(world: &World, name: &str) -> crate::world::Told {
-    let mut command = world.command(["secret", "create", name]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(format!("{VALUE}\n").as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    crate::world::Told { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+fn store(world: &World, name: &str) -> Told {
+    world.oz_given(&["secret", "create", name], &format!("{VALUE}\n"))
 }
 
 #[track_caller]

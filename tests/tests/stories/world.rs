@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -25,6 +25,7 @@ const NOT_OURS: [&str; 7] =
 pub(crate) struct World {
     dir: TempDir,
     path: Option<String>,
+    loopback: bool,
 }
 
 /// How a command ended.
@@ -52,7 +53,13 @@ impl World {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(dir.path().join("home")).expect("a home");
-        Self { dir, path: None }
+        Self { dir, path: None, loopback: false }
+    }
+
+    /// Whose control plane may speak to services on this very machine.
+    pub(crate) fn reaching_loopback(mut self) -> Self {
+        self.loopback = true;
+        self
     }
 
     /// A machine on whose `PATH` there are only these programs.
@@ -103,8 +110,22 @@ impl World {
         if let Some(path) = &self.path {
             command.env("PATH", path);
         }
+        if self.loopback {
+            command.env("OZ_LOOPBACK_RECEIVERS", "true");
+        }
         command.args(args).stdin(Stdio::null());
         command
+    }
+
+    /// Runs a command to its end that reads `input`.
+    pub(crate) fn oz_given(&self, args: &[&str], input: &str) -> Told {
+        let mut command = self.command(args);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("oz");
+        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("a reader");
+        let output = child.wait_with_output().expect("oz");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Told { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
     pub(crate) fn begin(&self, args: &[&str]) -> Live {
