@@ -40,6 +40,7 @@ mod saving;
 mod segments;
 mod setup;
 mod stop;
+mod tail;
 mod tools;
 mod usage;
 mod utf8;
