@@ -33,6 +33,7 @@ mod output;
 mod pace;
 mod preflight;
 mod processes;
+mod pull_requests;
 mod random;
 mod recorder;
 mod restoring;
