@@ -31,6 +31,7 @@ use crate::config::AgentConfig;
 use crate::harness::{self, Task};
 use crate::preflight::{Programs, preflight};
 use crate::processes::Processes;
+use crate::pull_requests::PullRequests;
 use crate::recorder::{Recorder, masked_outcome};
 use crate::saving::{Before, Checkout};
 use crate::segments::{Closed, Segments};
@@ -39,8 +40,8 @@ use crate::usage::Meter;
 use crate::variables::Variables;
 use crate::workspace::{self, Workspace};
 use crate::{
-    aws_credentials, clone, git, git_credentials, identity, messages, random, restoring, saving, setup, usage,
-    variables, watchdog,
+    aws_credentials, clone, git, git_credentials, identity, messages, pull_requests, random, restoring, saving, setup,
+    usage, variables, watchdog,
 };
 
 /// How long the changed files may be hashed: at the end of a run, and when it was stopped and time is short.
@@ -63,6 +64,7 @@ pub(crate) struct Agent {
     pub(crate) disk: watchdog::Disk,
     pub(crate) activity: Arc<Activity>,
     pub(crate) usage: Meter,
+    pub(crate) pull_requests: PullRequests,
     /// Where the environment names a role.
     pub(crate) aws_credentials: Option<aws_credentials::Endpoint>,
     /// Where there is a repository that a token could be for.
@@ -109,6 +111,7 @@ pub async fn run(config: AgentConfig) -> Result<Outcome, NotReported> {
     company.spawn(watchdog::watch_disk(agent.clone()));
     company.spawn(messages::deliver(agent.clone()));
     company.spawn(usage::watch(agent.clone()));
+    company.spawn(pull_requests::watch(agent.clone()));
     company.spawn(aws_credentials::serve(agent.clone()));
     company.spawn(git_credentials::serve(agent.clone()));
 
@@ -191,6 +194,7 @@ async fn claim(config: AgentConfig) -> Result<Arc<Agent>, NotReported> {
     let workspace = Workspace::new(config.workspace.clone(), config.program.clone());
     Ok(Arc::new(Agent {
         usage: Meter::new(workspace.usage()),
+        pull_requests: PullRequests::new(workspace.pull_requests()),
         workspace,
         client,
         recorder,
@@ -354,6 +358,7 @@ async fn settle(
     // Whoever else records falls silent: the end is the last that is said.
     company.shutdown().await;
     usage::finish(agent).await;
+    pull_requests::finish(agent).await;
     watchdog::sample_now(agent).await;
 
     let stopped = || agent.stop.reason().and_then(|stop| stop.outcome());

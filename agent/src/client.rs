@@ -12,6 +12,7 @@ use ozma_domain::protocol::{
     Assignment, AwsCredentials, Claim, GitCredentials, GitQuestion, Messages, RECEIPT_HEADER, Reply, Report,
     USAGE_HEADER, Usage,
 };
+use ozma_domain::pull_request::Reported;
 use ozma_domain::text;
 use ozma_domain::token::ExecutionToken;
 use reqwest::{Method, StatusCode};
@@ -145,6 +146,10 @@ impl Client {
     /// A file that an earlier execution of the run put, as gzip.
     pub(crate) async fn saved_file(&self, from: u32, number: u32) -> Result<Bytes, CallError> {
         self.answer(Method::GET, &format!("workspace/{from}/{number}"), Body::None, true).await
+    }
+
+    pub(crate) async fn report_pull_request(&self, report: &Reported) -> Result<(), CallError> {
+        self.told(Method::POST, "pull-requests", Body::Json(to_json(report))).await
     }
 
     /// Those after the last one that was heard.

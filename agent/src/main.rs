@@ -19,6 +19,8 @@ oz-agent: does the work of one execution inside a container, and tells the contr
   oz-agent git-credential get          is git's credential helper, for the task: answers with a token for a repository of
                                        the run
   oz-agent github-token [OWNER/NAME]   prints such a token, for other tools: GH_TOKEN=$(oz-agent github-token) gh pr create
+  oz-agent report-artifact pull-request --url URL --branch BRANCH
+                                       records a pull request that the task made as an artifact of its run
   oz-agent --version | --help
 
 Example of an init container's command: [\"install\", \"/ozma\", \"/workspace\"]

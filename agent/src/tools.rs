@@ -1,13 +1,15 @@
-//! What the agent's program is to the task, beside the agent: git's credential helper, and a way to get a token for other
-//! tools. Both ask the agent, where the task's variables say.
+//! What the agent's program is to the task, beside the agent: git's credential helper, a way to get a token for other tools, and
+//! one to tell what the task made. They ask and tell the agent, where the task's variables say.
 
+use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use ozma_domain::limits::GIT_CREDENTIALS_SECONDS;
-use ozma_domain::protocol::{GIT_CREDENTIALS_VARIABLES, GitCredentials};
+use ozma_domain::protocol::{GIT_CREDENTIALS_VARIABLES, GitCredentials, PULL_REQUESTS_FILE};
+use ozma_domain::pull_request::{InvalidPullRequest, Reported};
 use serde::Deserialize;
 
 use crate::git::HELPER;
@@ -26,6 +28,7 @@ struct Place {
 
 /// Runs the tool that the words name, if they name one. `lookup` reads a variable.
 pub fn tool(words: &[&str], lookup: impl Fn(&str) -> Option<String>) -> Option<ExitCode> {
+    let file = lookup(PULL_REQUESTS_FILE);
     let [url, authorization] = GIT_CREDENTIALS_VARIABLES.map(lookup);
     let place = url.zip(authorization).map(|(url, authorization)| Place { url, authorization });
     match words {
@@ -34,6 +37,7 @@ pub fn tool(words: &[&str], lookup: impl Fn(&str) -> Option<String>) -> Option<E
         [HELPER, _] => Some(ExitCode::SUCCESS),
         ["github-token"] => Some(github_token(place.as_ref(), "")),
         ["github-token", repository] => Some(github_token(place.as_ref(), repository)),
+        ["report-artifact", rest @ ..] => Some(report_artifact(rest, file.as_deref())),
         _ => None,
     }
 }
@@ -67,6 +71,53 @@ fn github_token(place: Option<&Place>, repository: &str) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn report_artifact(words: &[&str], file: Option<&str>) -> ExitCode {
+    let reported = report(words).and_then(|reported| {
+        let file = file.ok_or_else(|| "there is nobody to tell outside of a run".to_owned())?;
+        append(file, &reported).map_err(|err| format!("{file}: {err}"))
+    });
+    match reported {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            say(io::stderr(), &format!("{HELPER_SAYS}{why}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The words after `report-artifact`.
+fn report(words: &[&str]) -> Result<Reported, String> {
+    const USAGE: &str = "write: oz-agent report-artifact pull-request --url URL --branch BRANCH";
+    let ["pull-request", options @ ..] = words else { return Err(USAGE.to_owned()) };
+    let (mut url, mut branch) = (None, None);
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
+        let (name, value) = match option.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (*option, options.next().copied()),
+        };
+        let given = match name {
+            "--url" => &mut url,
+            "--branch" => &mut branch,
+            _ => return Err(USAGE.to_owned()),
+        };
+        if given.replace(value.ok_or(USAGE)?).is_some() {
+            return Err(format!("{name} is given twice; {USAGE}"));
+        }
+    }
+    let invalid = |err: InvalidPullRequest| err.to_string();
+    Ok(Reported {
+        url: url.ok_or(USAGE)?.parse().map_err(invalid)?,
+        branch: branch.ok_or(USAGE)?.parse().map_err(invalid)?,
+    })
+}
+
+/// A line in one piece, so that two at once do not mix theirs.
+fn append(file: &str, reported: &Reported) -> io::Result<()> {
+    let line = format!("{}\n", serde_json::to_string(reported)?);
+    OpenOptions::new().append(true).create(true).open(file)?.write_all(line.as_bytes())
 }
 
 /// What the helper's own words begin with, among git's.
@@ -171,6 +222,48 @@ mod tests {
         check("HTTP/1.1 404 Not Found\r\n\r\n{\"Code\":\"no_token\",\"Message\":\"not installed\"}", "not installed");
         check("HTTP/1.1 404 Not Found\r\n\r\n", "the agent's answer cannot be read");
         check("", "the agent's answer cannot be read");
+    }
+
+    #[test]
+    fn a_pull_request_is_reported_by_its_url_and_branch() {
+        #[track_caller]
+        fn check(words: &[&str], expected: &str) {
+            let told = report(words).map_or_else(|why| why, |reported| serde_json::to_string(&reported).unwrap());
+            assert_eq!(told, expected, "{words:?}");
+        }
+        let (url, kind) = ("https://github.com/acme/web/pull/12", "pull-request");
+        let line = r#"{"url":"https://github.com/acme/web/pull/12","branch":"fix"}"#;
+        check(&[kind, "--url", url, "--branch", "fix"], line);
+        check(&[kind, "--branch=fix", &format!("--url={url}")], line);
+        let usage = "write: oz-agent report-artifact pull-request --url URL --branch BRANCH";
+        for words in [
+            &[][..],
+            &["plan"],
+            &[kind],
+            &[kind, url],
+            &[kind, "--url", url],
+            &[kind, "--url", url, "--branch"],
+            &[kind, "--url", url, "--branch", "fix", "--title", "x"],
+        ] {
+            check(words, usage);
+        }
+        check(&[kind, "--url", url, "--url", url], &format!("--url is given twice; {usage}"));
+        check(
+            &[kind, "--url", "", "--branch", "fix"],
+            "the URL is not one such as https://github.com/acme/web/pull/12",
+        );
+        check(&[kind, "--url", url, "--branch", ""], "the branch is empty or has control characters");
+    }
+
+    #[test]
+    fn each_report_is_a_line_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("made").to_str().unwrap().to_owned();
+        let words = ["report-artifact", "pull-request", "--url", "https://host/1", "--branch", "a"];
+        for _ in 0..2 {
+            assert!(tool(&words, |name| (name == PULL_REQUESTS_FILE).then(|| file.clone())).is_some());
+        }
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "{\"url\":\"https://host/1\",\"branch\":\"a\"}\n".repeat(2));
     }
 
     #[test]

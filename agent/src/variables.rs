@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ozma_domain::protocol::{AGENT_PROGRAM, EVENT_VARIABLES, USAGE_FILE};
+use ozma_domain::protocol::{AGENT_PROGRAM, EVENT_VARIABLES, PULL_REQUESTS_FILE, USAGE_FILE};
 
 use crate::agent::Agent;
 use crate::{aws_credentials, git, git_credentials};
@@ -29,6 +29,7 @@ pub(crate) fn of_task(agent: &Agent, shell: &Path) -> Variables {
         ("OZ_ATTEMPT", assignment.attempt.to_string()),
         ("OZ_HARNESS", assignment.harness.as_str().to_owned()),
         (USAGE_FILE, workspace.usage().to_string_lossy().into_owned()),
+        (PULL_REQUESTS_FILE, workspace.pull_requests().to_string_lossy().into_owned()),
         ("OZ_MESSAGES", workspace.messages().to_string_lossy().into_owned()),
     ];
     variables.extend(own.map(|(name, value)| (name.to_owned(), value)));

@@ -84,6 +84,11 @@ impl Workspace {
         self.root.join("usage.jsonl")
     }
 
+    /// The pull requests that the task says it made, one JSON object a line.
+    pub(crate) fn pull_requests(&self) -> PathBuf {
+        self.root.join("pull_requests.jsonl")
+    }
+
     /// What the event says that the run was started by. Its name is the one that prompts tell of it.
     pub(crate) fn event(&self) -> PathBuf {
         self.root.join(PAYLOAD_FILE)

@@ -78,7 +78,7 @@ async fn a_task_sees_its_own_variables_and_nothing_of_the_hosts() {
         lines[0].trim(),
         "GH_PROMPT_DISABLED GIT_CONFIG_COUNT GIT_CONFIG_KEY_0 GIT_CONFIG_KEY_1 GIT_CONFIG_VALUE_0 GIT_CONFIG_VALUE_1 \
          GIT_TERMINAL_PROMPT GREETING HOME IS_SANDBOX LANG LOGNAME OZ_ATTEMPT OZ_EXECUTION_ID OZ_HARNESS OZ_MESSAGES \
-         OZ_RUN_ID OZ_USAGE_FILE PATH PWD SECRET SHELL SHLVL TERM TMPDIR TRACEPARENT USER"
+         OZ_PULL_REQUESTS_FILE OZ_RUN_ID OZ_USAGE_FILE PATH PWD SECRET SHELL SHLVL TERM TMPDIR TRACEPARENT USER"
     );
     assert_eq!(lines[1], "1 hi 1");
     assert_eq!(Path::new(lines[2]), told.workspace().join("work"));
@@ -285,6 +285,28 @@ async fn what_models_cost_is_summed_and_told() {
     let notice = r#"a line of the file OZ_USAGE_FILE is not counted: each is to be a JSON object such as {"tokens": 1200, "usd": 0.018}"#;
     assert_eq!(told.control.texts("notice", "text"), [notice]);
     assert_eq!(Story::of("true").told().await.control.usage(), None);
+}
+
+#[tokio::test]
+async fn pull_requests_are_passed_on_as_they_come_and_before_the_report() {
+    let task = r#"made() { printf '{"url": "https://host/%s", "branch": "b%s"}\n' "$1" "$2" >> "$OZ_PULL_REQUESTS_FILE"; }
+        made 1 1; made 1 1; sleep 1.5; echo nonsense >> "$OZ_PULL_REQUESTS_FILE"; made 1 2; made $SECRET 3
+        printf '{"url": "https://host/4", "branch": "last"}' >> "$OZ_PULL_REQUESTS_FILE""#;
+    // The first is heard, and its answer is lost.
+    let plan = |call: &str, times| match (call, times) {
+        ("pull-requests", 1) => Trouble::After(500),
+        _ => Trouble::None,
+    };
+    let told = Story::of(task).troubled(plan).told().await;
+    told.succeeded("");
+    let expected =
+        ["https://host/1 b1", "https://host/1 b1", "https://host/1 b2", "https://host/*** b3", "https://host/4 last"];
+    assert_eq!(told.control.pull_requests(), expected);
+    let notices = told.control.texts("notice", "text");
+    let made = "the task made the pull request https://host/1 (branch b1)";
+    assert_eq!(notices.iter().filter(|notice| *notice == made).count(), 1, "{notices:?}");
+    assert_eq!(notices.iter().filter(|notice| notice.contains("OZ_PULL_REQUESTS_FILE is left out")).count(), 1);
+    assert_eq!(notices.len(), 5, "{notices:?}");
 }
 
 #[tokio::test]

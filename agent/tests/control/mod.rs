@@ -15,6 +15,7 @@ use axum::routing::{get, post, put};
 use jiff::{SignedDuration, Timestamp};
 use ozma_domain::artifact::SavedSet;
 use ozma_domain::protocol::{Assignment, AwsCredentials, Claim, Message, Messages, Reply, Report, USAGE_HEADER, Usage};
+use ozma_domain::pull_request::Reported;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::net::UnixListener;
@@ -71,6 +72,7 @@ struct Records {
     earlier: BTreeMap<u32, Vec<u8>>,
     /// As the last segment told it.
     usage: Option<Usage>,
+    pull_requests: Vec<String>,
     /// Every call, and how often.
     calls: BTreeMap<String, usize>,
     /// Every body, unpacked.
@@ -99,6 +101,7 @@ impl Control {
             .route("/executions/{id}/workspace/{from}/{n}", get(saved_file))
             .route("/executions/{id}/messages", get(messages))
             .route("/executions/{id}/aws-credentials", get(aws_credentials))
+            .route("/executions/{id}/pull-requests", post(pull_request))
             .route("/executions/{id}/finish", post(finish))
             .layer(DefaultBodyLimit::max(4 * 1024 * 1024))
             .with_state(heard.clone());
@@ -154,6 +157,10 @@ impl Control {
 
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.heard.records.lock().unwrap().usage
+    }
+
+    pub(crate) fn pull_requests(&self) -> Vec<String> {
+        self.heard.records.lock().unwrap().pull_requests.clone()
     }
 
     pub(crate) fn set(&self) -> Option<SavedSet> {
@@ -364,6 +371,16 @@ async fn aws_credentials(State(heard): State<Arc<Heard>>, headers: HeaderMap) ->
                 (StatusCode::NOT_FOUND, axum::Json(body)).into_response()
             }
         }
+    })
+}
+
+async fn pull_request(State(heard): State<Arc<Heard>>, headers: HeaderMap, body: Bytes) -> Response {
+    let reported: Reported = serde_json::from_slice(&body).unwrap();
+    heard.answer("pull-requests", &headers, |records| {
+        assert!(records.report.is_none(), "nothing follows the report");
+        records.bodies.push(body.to_vec());
+        records.pull_requests.push(format!("{} {}", reported.url, reported.branch));
+        reply(records)
     })
 }
 

@@ -19,6 +19,7 @@ use ozma_domain::protocol::{
     Assignment, AwsCredentials, Claim, GitCredentials, GitQuestion, Messages, RECEIPT_HEADER, Reply, Report,
     USAGE_HEADER, Usage,
 };
+use ozma_domain::pull_request::Reported;
 use ozma_domain::text::chain;
 use serde_json::json;
 
@@ -37,6 +38,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/executions/{execution}/messages", get(messages))
         .route("/executions/{execution}/aws-credentials", get(aws_credentials))
         .route("/executions/{execution}/git-credentials", post(git_credentials))
+        .route("/executions/{execution}/pull-requests", post(report_pull_request))
         .route("/executions/{execution}/finish", post(finish))
         .with_state(app)
 }
@@ -134,6 +136,17 @@ async fn git_credentials(
     let (execution, token) = (id(&execution)?, token(&headers)?);
     let question: GitQuestion = json(body).await?;
     Ok(Json(executions::git_credentials(&app, execution, &token, &question).await?))
+}
+
+async fn report_pull_request(
+    State(app): State<Arc<App>>,
+    Path(execution): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Reply> {
+    let (execution, token) = (id(&execution)?, token(&headers)?);
+    let reported: Reported = json(body).await?;
+    Ok(Json(executions::report_pull_request(&app, execution, &token, &reported).await?))
 }
 
 async fn finish(

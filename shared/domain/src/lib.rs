@@ -29,6 +29,7 @@ pub mod plan;
 pub mod prompt_template;
 pub mod protocol;
 pub mod provider;
+pub mod pull_request;
 pub mod receipt;
 pub mod receiver;
 pub mod redelivery;

@@ -80,6 +80,7 @@ impl Run {
             watched_until: None,
             compute_seconds: 0,
             usage: Usage::default(),
+            pull_requests: Vec::new(),
         }
     }
 

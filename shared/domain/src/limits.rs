@@ -15,6 +15,17 @@ pub const TITLE_CHARS: usize = 200;
 /// The message on a run, in characters. It lives on the hot row, where every KB is paid at each state change.
 pub const STATUS_CHARS: usize = 400;
 
+/// Pull requests of one run, and the bytes of each. They live on the hot row too; most runs make one.
+pub const PULL_REQUESTS: usize = 20;
+pub const PULL_REQUEST_URL_BYTES: usize = 500;
+pub const BRANCH_BYTES: usize = 255;
+
+/// Pull requests that an answer names. Slack's messages have 4,000 characters, in which the last word has to fit too.
+pub const PULL_REQUESTS_TOLD: usize = 5;
+
+/// Reports of pull requests that an agent passes on: enough for every one to change its branch, and no flood.
+pub const PULL_REQUEST_REPORTS: usize = 100;
+
 /// An idempotency key, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
 

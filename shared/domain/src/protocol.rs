@@ -9,6 +9,7 @@
 //! | `GET /executions/{id}/messages?after=ID` | none | [`Messages`] |
 //! | `GET /executions/{id}/aws-credentials` | none | [`AwsCredentials`]: of the role that the environment names |
 //! | `POST /executions/{id}/git-credentials` | [`GitQuestion`] | [`GitCredentials`]: of a repository of the run |
+//! | `POST /executions/{id}/pull-requests` | [`Reported`](crate::pull_request::Reported) | [`Reply`] |
 //! | `PUT /executions/{id}/workspace/{n}` | gzip of one file of the workspace, `n` from 1 | [`Reply`] |
 //! | `PUT /executions/{id}/workspace` | [`SavedSet`]: those files are the set | [`Reply`] |
 //! | `GET /executions/{id}/workspace/{from}/{n}` | none | gzip of a file that execution number `from` saved |
@@ -126,6 +127,10 @@ pub struct Usage {
 /// The task's variable with the path of a file to which it appends lines such as `{"tokens": 1200, "usd": 0.018}`.
 pub const USAGE_FILE: &str = "OZ_USAGE_FILE";
 
+/// The task's variable with the path of a file to which it appends a line such as
+/// `{"url": "https://github.com/acme/web/pull/12", "branch": "fix-login"}` for each pull request that it made.
+pub const PULL_REQUESTS_FILE: &str = "OZ_PULL_REQUESTS_FILE";
+
 /// The task's variables that say what started it: the path of a file with the payload, the event's name, its provider and the
 /// address where people see it.
 pub const EVENT_VARIABLES: [&str; 4] = ["OZ_EVENT_PAYLOAD", "OZ_EVENT_NAME", "OZ_EVENT_PROVIDER", "OZ_EVENT_URL"];
@@ -163,7 +168,8 @@ pub struct GitCredentials {
 /// The task's variables that say where its agent gives out [`GitCredentials`], and what to show it there.
 pub const GIT_CREDENTIALS_VARIABLES: [&str; 2] = ["OZ_GIT_CREDENTIALS_URL", "OZ_GIT_CREDENTIALS_AUTHORIZATION"];
 
-/// The task's variable with the path of the agent's own program, for `git-credential` and `github-token`.
+/// The task's variable with the path of the agent's own program, for `git-credential`, `github-token` and
+/// `report-artifact`.
 pub const AGENT_PROGRAM: &str = "OZ_AGENT";
 
 /// See [`Reply::receipt`].

@@ -12,6 +12,7 @@ use crate::id::{EnvironmentId, ExecutionId, RunId, ScheduleId, TeamId};
 use crate::lane::{Share, Turn};
 use crate::ledger::Booking;
 use crate::protocol::Usage;
+use crate::pull_request::PullRequest;
 use crate::repository::Repository;
 use crate::run_limits::{Budget, RunLimits};
 use crate::scheduling::Scheduling;
@@ -106,7 +107,7 @@ pub enum RunSource {
     Orchestration,
 }
 
-/// What changes. Kept under a KB, because each state change writes all of it.
+/// What changes. Kept under a KB unless there are many pull requests, because each state change writes all of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     pub run_id: RunId,
@@ -166,6 +167,9 @@ pub struct Run {
     /// What models have cost, over all executions that are closed.
     #[serde(default)]
     pub usage: Usage,
+    /// Those that its agents made, over all executions.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub pull_requests: Vec<PullRequest>,
 }
 
 /// The current execution, which lives on its run's row; an earlier one is kept beside it when the next begins.

@@ -18,6 +18,7 @@ use ozma_domain::limits;
 use ozma_domain::outcome::Outcome;
 use ozma_domain::plan::Plan;
 use ozma_domain::protocol::{Assignment, Claim, Report};
+use ozma_domain::pull_request::Reported;
 use ozma_domain::receiver::Reach;
 use ozma_domain::run::{Isolation, Run, RunSource};
 use ozma_domain::token::{ExecutionToken, claim_token};
@@ -268,6 +269,12 @@ impl AgentDouble {
             });
         }
         executions::save_set(&world.app, self.execution, &self.token, &set).await.map(drop)
+    }
+
+    /// Reports a pull request.
+    pub async fn made(&self, world: &World, url: &str, branch: &str) -> Result<(), executions::ExecutionError> {
+        let reported = Reported { url: url.parse()?, branch: branch.parse()? };
+        executions::report_pull_request(&world.app, self.execution, &self.token, &reported).await.map(drop)
     }
 
     pub async fn finish(&self, world: &World, last_segment: u32) -> Result<(), executions::ExecutionError> {

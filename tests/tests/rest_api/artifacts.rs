@@ -140,3 +140,26 @@ async fn a_cancelled_run_is_saved_and_a_later_execution_begins_with_what_was() {
     let latest: Value = api.get(&format!("/agent/runs/{run}/handoff/attachments")).await;
     assert_eq!(latest, json!({"attachments": [], "left_out": [{"filepath": "x", "reason": "why"}]}));
 }
+
+#[tokio::test]
+async fn a_pull_request_is_an_artifact_in_lists_as_well() {
+    let api = Api::new("free").await;
+    let run = api.create("true").await;
+    api.world.drain().await;
+    let agent = api.world.agent(run).await;
+    agent.claim(&api.world).await.map(drop).unwrap();
+    let path = format!("/agent/runs/{run}");
+    assert_eq!(api.get("/agent/runs?artifact_type=PULL_REQUEST").await["runs"], json!([]));
+    agent.made(&api.world, "https://github.com/acme/web/pull/12", "fix").await.unwrap();
+    let data = json!({"url": "https://github.com/acme/web/pull/12", "branch": "fix"});
+    let listed = &api.get("/agent/runs?artifact_type=PULL_REQUEST").await["runs"][0]["artifacts"];
+    assert_eq!((&listed[0]["artifact_type"], &listed[0]["data"]), (&json!("PULL_REQUEST"), &data));
+    assert_eq!(api.get(&path).await["artifacts"], *listed);
+    assert_eq!(api.get("/agent/runs?artifact_type=FILE").await["runs"], json!([]));
+
+    agent.save(&api.world, &[("notes", "")]).await.unwrap();
+    agent.finish(&api.world, 0).await.unwrap();
+    let artifacts = api.get(&path).await["artifacts"].clone();
+    let kinds: Vec<_> = artifacts.as_array().unwrap().iter().map(|artifact| &artifact["artifact_type"]).collect();
+    assert_eq!(kinds, ["PULL_REQUEST", "FILE"]);
+}

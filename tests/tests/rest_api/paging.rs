@@ -108,7 +108,8 @@ fn filters() -> impl Strategy<Value = Vec<(&'static str, String)>> {
             ("execution_location", "REMOTE"),
         ]),
         1 => fixed(&[
-            ("execution_location", "LOCAL"), ("schedule_id", "s"), ("artifact_type", "PLAN"), ("factory_uid", "f"),
+            ("execution_location", "LOCAL"), ("schedule_id", "s"), ("artifact_type", "PLAN"),
+            ("artifact_type", "PULL_REQUEST"), ("factory_uid", "f"),
         ]),
     ];
     // Of one name one value counts, but for `state`.

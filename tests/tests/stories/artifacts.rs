@@ -54,3 +54,35 @@ fn a_run_that_was_interrupted_goes_on_with_what_it_had() {
     assert!(told.stdout.ends_with("done before\n"), "{told}");
     assert!(told.stderr.contains("begins with what execution 1 saved: 1 file"), "{told}");
 }
+
+#[test]
+fn a_pull_request_that_the_task_reports_is_an_artifact_of_its_run() {
+    let world = World::new();
+    let _up = world.up(&[]);
+    let url = "https://github.com/acme/web/pull/12";
+    let task = format!(
+        r#"
+        made() {{ "$OZ_AGENT" report-artifact pull-request --url "$1" --branch "$2"; echo "exit code $?"; }}
+        made {url} fix-login
+        made {url} fix-login
+        made ftp://github.com/acme fix-login
+        made {url} ""
+        "#
+    );
+    let told = world.oz(&["run", "--task", &task]);
+    assert_eq!(told.stdout, "exit code 0\nexit code 0\nexit code 1\nexit code 1\n", "{told}");
+    assert!(told.stderr.contains("oz-agent: the URL is not one such as https://"), "{told}");
+    assert!(told.stderr.contains("oz-agent: the branch is empty"), "{told}");
+    let made = format!("the task made the pull request {url} (branch fix-login)");
+    assert_eq!(told.stderr.matches(&made).count(), 1, "{told}");
+
+    let listed = world.json(&["run", "list", "--artifact-type", "pull-request"]);
+    let run = listed["runs"][0]["run_id"].as_str().unwrap_or_else(|| panic!("{listed}"));
+    let artifacts = &world.get(run)["artifacts"];
+    assert_eq!(artifacts.as_array().map(Vec::len), Some(1), "{artifacts}");
+    assert_eq!(artifacts[0]["artifact_type"], "PULL_REQUEST");
+    assert_eq!(artifacts[0]["data"], serde_json::json!({"url": url, "branch": "fix-login"}));
+    assert!(artifacts[0]["created_at"].is_string(), "{artifacts}");
+    let shown = world.ok(&["run", "get", run]);
+    assert!(shown.lines().any(|line| line.starts_with("Pull request") && line.ends_with(url)), "{shown}");
+}

@@ -9,6 +9,7 @@ mod events;
 mod follow_ups;
 mod lost;
 mod people;
+mod pull_requests;
 mod runs;
 mod schedules;
 mod scheduling;

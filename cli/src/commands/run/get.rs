@@ -31,6 +31,8 @@ fn lines(run: &RunItem) -> Vec<(&'static str, String)> {
         None => repository.url.to_string(),
     });
     let metadata = run.metadata.iter().flatten().map(|(key, value)| format!("{key}={}", one_line(value)));
+    let artifacts = run.artifacts.iter().flatten().filter(|artifact| artifact.artifact_type == "PULL_REQUEST");
+    let pull_requests = artifacts.filter_map(|artifact| artifact.data.get("url")?.as_str().map(one_line));
     let prompt: Vec<String> = run.prompt.lines().take(20).map(|line| printable(line.as_bytes())).collect();
     let lines = [
         ("Run", run.run_id.to_string()),
@@ -54,6 +56,7 @@ fn lines(run: &RunItem) -> Vec<(&'static str, String)> {
         ("Creator", run.creator.as_ref().and_then(|creator| creator.display_name.clone()).unwrap_or_default()),
         ("Asked for at", run.trigger_url.as_deref().map(one_line).unwrap_or_default()),
         ("Answer", run.answer.as_ref().map(answered).unwrap_or_default()),
+        ("Pull request", pull_requests.collect::<Vec<_>>().join("\n")),
         ("Metadata", metadata.collect::<Vec<_>>().join("\n")),
         ("Task", prompt.join("\n")),
     ];

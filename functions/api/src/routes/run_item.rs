@@ -4,14 +4,15 @@ use jiff::{SignedDuration, Timestamp};
 use ozma_domain::answer::Answer;
 use ozma_domain::id::TeamId;
 use ozma_domain::plan::Size;
+use ozma_domain::pull_request::PullRequest;
 use ozma_domain::run::{Prompt, RunRequest};
 use ozma_domain::state::RunState;
 use ozma_store::RunPair;
 use serde_json::Value;
 
 use crate::wire::{
-    ExecutionLocation, Limits, QueuePlace, Repository, RequestUsage, RunAnswer, RunItem, ScheduleSnapshot, Scheduling,
-    Scope, StatusMessage, UserProfile,
+    Artifact, ExecutionLocation, Limits, QueuePlace, Repository, RequestUsage, RunAnswer, RunItem, ScheduleSnapshot,
+    Scheduling, Scope, StatusMessage, UserProfile,
 };
 
 /// What the run costs by.
@@ -67,8 +68,8 @@ pub(crate) fn run_item(
         executor: Some(creator),
         agent_config,
         agent_skill: None,
-        // Where there are any, only who asks for this one run is told.
-        artifacts: Some(Vec::new()),
+        // Of its files, which the archive knows, only who asks for this one run is told.
+        artifacts: Some(run.pull_requests.iter().map(pull_request).collect()),
         request_usage: Some(usage(pair, now, pricing)),
         is_sandbox_running: Some(run.held_slot().is_some()),
         is_run_type_cancellable: Some(true),
@@ -82,6 +83,15 @@ pub(crate) fn run_item(
         answer: None,
         scheduling: Some((&request.scheduling).into()).filter(|scheduling| *scheduling != Scheduling::default()),
         limits: Some(request.limits.into()).filter(|limits| *limits != Limits::default()),
+    }
+}
+
+fn pull_request(made: &PullRequest) -> Artifact {
+    let data = [("url", made.url.as_str()), ("branch", made.branch.as_str())];
+    Artifact {
+        artifact_type: "PULL_REQUEST".to_owned(),
+        created_at: made.created_at,
+        data: data.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect(),
     }
 }
 

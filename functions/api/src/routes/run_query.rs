@@ -66,8 +66,10 @@ fn filter(pairs: &Pairs) -> Result<Filter, ApiError> {
         ancestor: pairs.parsed("ancestor_run_id")?,
         query: pairs.text("q"),
         metadata,
-        // Runs have no schedules, artifacts or factories yet, so none match.
-        impossible: pairs.text("schedule_id").or(artifact).or(pairs.text("factory_uid")).is_some(),
+        pull_request: artifact.as_deref() == Some("PULL_REQUEST"),
+        // Rows tell of no schedules, other artifacts or factories, so none match.
+        impossible: pairs.text("schedule_id").or(pairs.text("factory_uid")).is_some()
+            || artifact.is_some_and(|kind| kind != "PULL_REQUEST"),
     })
 }
 

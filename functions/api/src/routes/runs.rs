@@ -120,7 +120,7 @@ pub(crate) async fn create_by_its_older_name(
         ("skill_spec" = Option<String>, Query),
         ("schedule_id" = Option<String>, Query),
         ("ancestor_run_id" = Option<String>, Query),
-        ("artifact_type" = Option<String>, Query),
+        ("artifact_type" = Option<String>, Query, description = "PULL_REQUEST: those that made one. No run matches another"),
         ("q" = Option<String>, Query),
         ("metadata" = Option<std::collections::BTreeMap<String, String>>, Query, style = DeepObject, explode, description = "At most 5 pairs, as metadata[key]=value"),
         ("automation_id" = Option<String>, Query),
@@ -179,7 +179,7 @@ pub(crate) async fn get(
     if pair.run.answered {
         item.answer = app.store.answer(pair.run.run_id).await?.map(|saved| answer(saved.answer));
     }
-    item.artifacts = saved.as_ref().map(super::artifacts::of_run).or(item.artifacts);
+    item.artifacts.get_or_insert_default().extend(saved.iter().flat_map(super::artifacts::of_run));
     Ok(Json(item))
 }
 

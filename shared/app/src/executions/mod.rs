@@ -1,4 +1,5 @@
-//! What an agent may do: claim its execution, start, write segments and outputs, read messages, finish. Every call is
+//! What an agent may do: claim its execution, start, write segments and outputs, read messages, report what it
+//! made, finish. Every call is
 //! fenced: an execution that is not its run's current one is stale, and its agent must stop.
 
 mod claim;
@@ -6,6 +7,7 @@ mod credentials;
 mod finish;
 #[cfg(feature = "outbound")]
 mod git_credentials;
+mod pull_requests;
 mod record;
 mod workspace;
 
@@ -22,6 +24,7 @@ pub use credentials::aws_credentials;
 pub use finish::finish;
 #[cfg(feature = "outbound")]
 pub use git_credentials::git_credentials;
+pub use pull_requests::report_pull_request;
 pub use record::{Beside, output, segment};
 pub use workspace::{save_file, save_set, saved_file};
 

@@ -32,7 +32,9 @@ pub struct Filter {
     /// Words that all occur in title, prompt or skill, in any case.
     pub query: Option<String>,
     pub metadata: BTreeMap<String, String>,
-    /// Asked for something that no run here has: a schedule, an artifact, a factory. Nothing matches.
+    /// Only those that made one.
+    pub pull_request: bool,
+    /// Asked for something that no run here has: a schedule, another artifact, a factory. Nothing matches.
     pub impossible: bool,
 }
 
@@ -61,6 +63,7 @@ impl Filter {
             && environment
             && is(&self.skill, config("skill_spec"))
             && self.query.as_deref().is_none_or(|query| mentions(request, query))
+            && (!self.pull_request || !run.pull_requests.is_empty())
             && self.metadata.iter().all(|(key, value)| request.metadata.get(key) == Some(value))
     }
 }

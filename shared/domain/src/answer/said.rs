@@ -8,6 +8,7 @@ use crate::audit::digest;
 use crate::id::RunId;
 use crate::limits;
 use crate::provider::{Own, Place, Provider};
+use crate::pull_request::{PullRequest, PullRequestUrl};
 use crate::run::{Run, RunRequest};
 use crate::state::RunState;
 use crate::text;
@@ -27,6 +28,8 @@ pub struct Said {
     pub took: Option<u64>,
     /// The run's last word: its summary, or what went wrong.
     pub word: Option<String>,
+    /// Where people see the pull requests that the run has made, once it has ended.
+    pub pull_requests: Vec<PullRequestUrl>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,13 +78,18 @@ impl Said {
             ended_at: ended,
             took: took.and_then(|seconds| u64::try_from(seconds).ok()),
             word: word.filter(|word| !word.is_empty()),
+            pull_requests: match stage.is_end() {
+                true => run.pull_requests.iter().map(|PullRequest { url, .. }| url.clone()).collect(),
+                false => Vec::new(),
+            },
         }
     }
 
     /// What differs if there is something else to be told.
     pub fn mark(&self) -> String {
-        let told =
+        let mut told =
             format!("{}\n{}\n{}", self.execution, self.headline(Markup::Plain), self.word.as_deref().unwrap_or(""));
+        told.extend(self.pull_requests.iter().map(|url| format!("\n{url}")));
         let hash = digest(told.as_bytes()).to_string();
         hash[..16].to_owned()
     }
@@ -126,15 +134,15 @@ impl Said {
 
     /// All of it.
     pub fn text(&self, markup: Markup) -> String {
-        self.with_word(self.word.as_deref(), markup)
+        self.ending_with(self.word.as_deref(), &self.pull_requests, markup)
     }
 
-    /// All of it but the last word, where another message has that.
+    /// All of it but the last word and what was made, where another message has that.
     pub fn state(&self, markup: Markup) -> String {
-        self.with_word(None, markup)
+        self.ending_with(None, &[], markup)
     }
 
-    fn with_word(&self, word: Option<&str>, markup: Markup) -> String {
+    fn ending_with(&self, word: Option<&str>, pull_requests: &[PullRequestUrl], markup: Markup) -> String {
         let mut text = self.headline(markup);
         if let Some(word) = word {
             text.push_str("\n\n");
@@ -144,6 +152,13 @@ impl Said {
             }
         } else {
             text.push('\n');
+        }
+        for (at, url) in pull_requests.iter().take(limits::PULL_REQUESTS_TOLD).enumerate() {
+            let _ = write!(text, "{}Pull request: {}", if at == 0 { "\n" } else { "" }, link(url, markup));
+            text.push('\n');
+        }
+        if let Some(more @ 1..) = pull_requests.len().checked_sub(limits::PULL_REQUESTS_TOLD) {
+            let _ = writeln!(text, "and {more} more");
         }
         let run = self.run;
         let _ = match markup {
@@ -171,6 +186,31 @@ fn safe(text: &str, markup: Markup) -> String {
     }
 }
 
+/// A link to where an agent says, which ends where it ends and calls nobody: what means something to a markup is percent-encoded,
+/// as browsers take it too.
+fn link(url: &PullRequestUrl, markup: Markup) -> String {
+    if markup == Markup::Plain {
+        return url.to_string();
+    }
+    let mut safe = String::new();
+    for c in url.as_str().chars() {
+        match c {
+            '<' | '>' | '|' | '@' | '`' | '\\' | '"' => {
+                let _ = write!(safe, "%{:02X}", u32::from(c));
+            }
+            _ => safe.push(c),
+        }
+    }
+    match markup {
+        // GitHub and GitLab show their own as acme/web#12.
+        Markup::Markdown | Markup::Plain => format!("<{safe}>"),
+        Markup::Slack => {
+            let safe = safe.replace('&', "&amp;");
+            format!("<{safe}|{}>", safe.split_once("://").map_or(safe.as_str(), |(_, label)| label))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +224,13 @@ mod tests {
             ended_at: stage.is_end().then_some(Timestamp::UNIX_EPOCH),
             took: stage.is_end().then_some(250),
             word: Some(word.to_owned()).filter(|word| !word.is_empty()),
+            pull_requests: Vec::new(),
         }
+    }
+
+    fn made(urls: &[&str]) -> Said {
+        let pull_requests = urls.iter().map(|url| url.parse().unwrap()).collect();
+        Said { pull_requests, ..said(Stage::Succeeded, "ok") }
     }
 
     #[test]
@@ -213,6 +259,64 @@ mod tests {
 
         Run 019aa4b6-4500-7707-8707-070707070707, see: oz run get 019aa4b6-4500-7707-8707-070707070707
         ");
+    }
+
+    #[test]
+    fn an_end_names_its_pull_requests() {
+        let two = made(&["https://github.com/acme/web/pull/12", "https://git.example.com/api?id=7&x=y"]);
+        insta::assert_snapshot!(two.text(Markup::Markdown), @r"
+        ✅ **fix it** is done after 4m 10s
+
+        > ok
+
+        Pull request: <https://github.com/acme/web/pull/12>
+        Pull request: <https://git.example.com/api?id=7&x=y>
+
+        Run `019aa4b6-4500-7707-8707-070707070707`, see `oz run get 019aa4b6-4500-7707-8707-070707070707`
+        ");
+        insta::assert_snapshot!(two.text(Markup::Slack), @r"
+        ✅ *fix it* is done after 4m 10s
+
+        > ok
+
+        Pull request: <https://github.com/acme/web/pull/12|github.com/acme/web/pull/12>
+        Pull request: <https://git.example.com/api?id=7&amp;x=y|git.example.com/api?id=7&amp;x=y>
+
+        Run `019aa4b6-4500-7707-8707-070707070707`, see `oz run get 019aa4b6-4500-7707-8707-070707070707`
+        ");
+        insta::assert_snapshot!(Said { word: None, ..two.clone() }.text(Markup::Plain), @r"
+        ✅ fix_it is done after 4m 10s
+
+        Pull request: https://github.com/acme/web/pull/12
+        Pull request: https://git.example.com/api?id=7&x=y
+
+        Run 019aa4b6-4500-7707-8707-070707070707, see: oz run get 019aa4b6-4500-7707-8707-070707070707
+        ");
+        assert!(!two.state(Markup::Slack).contains("Pull request"));
+        let urls: Vec<String> = (0..8).map(|number| format!("https://host/{number}")).collect();
+        let many = made(&urls.iter().map(String::as_str).collect::<Vec<_>>()).text(Markup::Markdown);
+        assert!(many.contains("<https://host/4>\nand 3 more\n") && !many.contains("host/5"), "{many}");
+    }
+
+    #[test]
+    fn a_link_ends_where_it_ends_and_calls_nobody() {
+        #[track_caller]
+        fn check(url: &str, markdown: &str, slack: &str) {
+            let url = url.parse().unwrap();
+            assert_eq!(
+                (link(&url, Markup::Markdown), link(&url, Markup::Slack)),
+                (markdown.to_owned(), slack.to_owned())
+            );
+        }
+        check("https://h/a_b", "<https://h/a_b>", "<https://h/a_b|h/a_b>");
+        check(
+            "https://h/><!channel>",
+            "<https://h/%3E%3C!channel%3E>",
+            "<https://h/%3E%3C!channel%3E|h/%3E%3C!channel%3E>",
+        );
+        check("https://h/|x<@U1>", "<https://h/%7Cx%3C%40U1%3E>", "<https://h/%7Cx%3C%40U1%3E|h/%7Cx%3C%40U1%3E>");
+        check("https://h/a)@ann<!--", "<https://h/a)%40ann%3C!-->", "<https://h/a)%40ann%3C!--|h/a)%40ann%3C!-->");
+        check("https://h/&lt;`x", "<https://h/&lt;%60x>", "<https://h/&amp;lt;%60x|h/&amp;lt;%60x>");
     }
 
     #[test]
@@ -246,6 +350,7 @@ mod tests {
             said(Stage::Succeeded, "ok."),
             Said { execution: 2, ..done.clone() },
             Said { took: Some(251), ..done.clone() },
+            made(&["https://host/1", "https://host/2"]),
         ];
         for other in others {
             assert_ne!(done.mark(), other.mark(), "{other:?}");

@@ -158,12 +158,14 @@ async fn one_comment_is_edited_in_place_and_a_check_run_says_the_same() {
     let agent = outside.started(run).await;
     outside.pump().await;
     assert_eq!(outside.texts(), ["comment: 🔧 **fixer** is at work", "check: 🔧 fixer is at work"]);
+    agent.made(&outside.world, "https://github.com/acme/web/pull/13", "fix").await.unwrap();
     agent.finish(&outside.world, 0).await.unwrap();
     outside.pump().await;
     assert_eq!(outside.texts(), ["comment: ✅ **fixer** is done after 0s", "check: ✅ fixer is done after 0s"]);
     let [comment, check] = outside.services.written().try_into().unwrap();
     let body = comment.body["body"].as_str().unwrap();
     assert!(body.starts_with(&format!("<!-- ozma:run={run} -->\n")) && body.contains("\n> done\n"), "{body}");
+    assert!(body.contains("\nPull request: <https://github.com/acme/web/pull/13>\n"), "{body}");
     assert_eq!((check.at.as_str(), &check.body["conclusion"]), ("c0ffee", &json!("success")));
     assert_eq!(outside.owes(run).await, []);
     // Nothing more is said however often somebody looks.
