@@ -14,7 +14,7 @@ use ozma_domain::webhook_auth::{DELIVERY, Header, WebhookAuth};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::world::World;
+use crate::world::{World, configs};
 
 /// What became of them.
 #[derive(Clone, Copy, Debug)]
@@ -37,16 +37,8 @@ pub async fn deliver(events: u64, seed: u64) -> Sum {
     let most = Some(limits::QUEUED_RUNS_MAX);
     let settings = TeamSettings { queued_runs: most, queued_runs_of_automation: most, ..TeamSettings::default() };
     teams::set(&world.app, &world.team, &settings).await.expect("settings");
-    let config = WebhookConfig {
-        name: "all".to_owned(),
-        auth: WebhookAuth::Token,
-        provider: None,
-        paused: false,
-        delivery_header: None,
-        deliveries_per_minute: Some(limits::WEBHOOK_DELIVERIES_MAX),
-        own: Default::default(),
-        connection: None,
-    };
+    let deliveries_per_minute = Some(limits::WEBHOOK_DELIVERIES_MAX);
+    let config = WebhookConfig { deliveries_per_minute, ..configs::webhook(WebhookAuth::Token) };
     let webhook = webhooks::create(&world.app, &world.team, config, None).await.expect("a webhook");
     let secret = webhooks::made_here(&world.app, &webhook).expect("a token").expose().to_owned();
     let mut automation: ozma_domain::automation::AutomationConfig = serde_json::from_value(json!({

@@ -1,5 +1,7 @@
 //! A small world: the real use cases, table and archive, with stand-ins for what lies outside, and faults on demand.
 
+pub mod configs;
+
 mod doubles;
 mod faults;
 

@@ -14,11 +14,11 @@ use ozma_domain::delivery::{Delivery, OwedState, Owes};
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::RunId;
 use ozma_domain::provider::Place;
-use ozma_domain::template::RunTemplate;
 use ozma_domain::trigger::Source;
 use ozma_domain::webhook::{Webhook, WebhookConfig};
 use ozma_domain::webhook_auth::{Scheme, WebhookAuth};
 use ozma_store::SavedDelivery;
+use ozma_tests::world::configs::{self, template};
 use ozma_tests::world::{Fault, World};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -46,14 +46,9 @@ impl Outside {
     pub(crate) async fn of(scheme: Scheme) -> Self {
         let world = World::new("build").await;
         let config = WebhookConfig {
-            name: "acme".to_owned(),
-            auth: WebhookAuth::Signature { scheme },
-            provider: None,
-            paused: false,
-            delivery_header: None,
             deliveries_per_minute: Some(100_000),
             own: serde_json::from_value(json!({"logins": ["ozma[bot]"], "mention": "@oz"})).unwrap(),
-            connection: None,
+            ..configs::webhook(WebhookAuth::Signature { scheme })
         };
         webhooks::create(&world.app, &world.team, config, None).await.expect("a webhook");
         let secret = "8f742231b10e8888abcd99yyyzzz85a5".to_owned();
@@ -70,18 +65,7 @@ impl Outside {
         let mut config = AutomationConfig {
             name: name.to_owned(),
             paused: false,
-            template: RunTemplate {
-                prompt: "Do what is asked.".to_owned(),
-                title: None,
-                harness,
-                agent_config: Default::default(),
-                environment: None,
-                repositories: Vec::new(),
-                deadline_seconds: None,
-                metadata: Default::default(),
-                scheduling: Default::default(),
-                limits: Default::default(),
-            },
+            template: template("Do what is asked.", harness),
             trigger: serde_json::from_value(trigger).expect("a trigger"),
             weight: None,
             runs_per_hour: None,

@@ -9,7 +9,7 @@ use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::RunId;
 use ozma_domain::run::RunSource;
 use ozma_domain::schedule::{Missed, Overlap, Policies, Schedule, ScheduleConfig, Timetable};
-use ozma_domain::template::RunTemplate;
+use ozma_tests::world::configs::template;
 use ozma_tests::world::{Fault, World};
 
 fn minutes(minutes: i64) -> SignedDuration {
@@ -17,18 +17,7 @@ fn minutes(minutes: i64) -> SignedDuration {
 }
 
 fn config(cron: &str, policies: Policies) -> ScheduleConfig {
-    let template = RunTemplate {
-        prompt: "make report".to_owned(),
-        title: None,
-        harness: HarnessKind::Shell,
-        agent_config: Default::default(),
-        environment: None,
-        repositories: Vec::new(),
-        deadline_seconds: None,
-        metadata: Default::default(),
-        scheduling: Default::default(),
-        limits: Default::default(),
-    };
+    let template = template("make report", HarnessKind::Shell);
     let timetable = Timetable::parse(cron, None).expect("a timetable");
     ScheduleConfig { name: "report".to_owned(), timetable, enabled: true, template, policies }
 }

@@ -14,6 +14,7 @@ use ozma_domain::run::RunSource;
 use ozma_domain::standard_webhooks::SigningSecret;
 use ozma_domain::template::RunTemplate;
 use ozma_schedule::{Disposition, Handled, handle};
+use ozma_tests::world::configs::template;
 use ozma_tests::world::{Fault, World};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -22,16 +23,10 @@ const BODY: &str = r#"{"hello":"world"}"#;
 
 fn config(name: &str) -> AutomationConfig {
     let template = RunTemplate {
-        prompt: "make deploy".to_owned(),
         title: Some("Deploy".to_owned()),
-        harness: HarnessKind::Shell,
-        agent_config: Default::default(),
-        environment: None,
-        repositories: Vec::new(),
         deadline_seconds: Some(60),
         metadata: [("a".to_owned(), "b".to_owned())].into(),
-        scheduling: Default::default(),
-        limits: Default::default(),
+        ..template("make deploy", HarnessKind::Shell)
     };
     AutomationConfig {
         name: name.to_owned(),

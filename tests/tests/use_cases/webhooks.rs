@@ -18,12 +18,12 @@ use ozma_domain::outcome::Outcome;
 use ozma_domain::protocol::Report;
 use ozma_domain::run::RunSource;
 use ozma_domain::scheduling::{Concurrency, KeyPolicy};
-use ozma_domain::template::RunTemplate;
 use ozma_domain::trigger::Source;
 use ozma_domain::webhook::{Webhook, WebhookConfig};
 use ozma_domain::webhook_auth::{Scheme, WebhookAuth};
 use ozma_store::SavedDelivery;
 use ozma_tests::deliveries::{Sum, deliver};
+use ozma_tests::world::configs::{self, template};
 use ozma_tests::world::{Fault, World};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -42,14 +42,9 @@ impl Outside {
     async fn of(auth: WebhookAuth) -> Self {
         let world = World::new("build").await;
         let config = WebhookConfig {
-            name: "acme".to_owned(),
-            auth,
-            provider: None,
-            paused: false,
-            delivery_header: None,
             deliveries_per_minute: Some(100_000),
             own: serde_json::from_value(json!({"logins": ["ozma[bot]"], "mention": "@oz"})).unwrap(),
-            connection: None,
+            ..configs::webhook(auth)
         };
         let webhook = webhooks::create(&world.app, &world.team, config, None).await.expect("a webhook");
         let secret = webhooks::made_here(&world.app, &webhook).map(|s| s.expose().to_owned()).unwrap_or_default();
@@ -124,18 +119,7 @@ fn automation(name: &str, prompt: &str) -> AutomationConfig {
     AutomationConfig {
         name: name.to_owned(),
         paused: false,
-        template: RunTemplate {
-            prompt: prompt.to_owned(),
-            title: None,
-            harness: HarnessKind::Shell,
-            agent_config: Default::default(),
-            environment: None,
-            repositories: Vec::new(),
-            deadline_seconds: None,
-            metadata: Default::default(),
-            scheduling: Default::default(),
-            limits: Default::default(),
-        },
+        template: template(prompt, HarnessKind::Shell),
         trigger: Default::default(),
         weight: None,
         runs_per_hour: None,

@@ -14,7 +14,7 @@ use ozma_domain::webhook::{Webhook, WebhookConfig};
 use ozma_domain::webhook_auth::{Header, Scheme, WebhookAuth};
 use ozma_local::s3::BUCKET;
 use ozma_tests::emulator::{Emulator, REGION};
-use ozma_tests::world::World;
+use ozma_tests::world::{World, configs};
 use serde_json::{Value, json};
 
 use crate::Result;
@@ -82,14 +82,8 @@ async fn listened(world: &World) -> Result<Webhook> {
     let settings = TeamSettings { queued_runs: most, queued_runs_of_automation: most, ..TeamSettings::default() };
     teams::set(&world.app, &world.team, &settings).await?;
     let config = WebhookConfig {
-        name: "acme".to_owned(),
-        auth: WebhookAuth::Signature { scheme: Scheme::Github },
-        provider: None,
-        paused: false,
-        delivery_header: None,
         deliveries_per_minute: Some(limits::WEBHOOK_DELIVERIES_MAX),
-        own: Default::default(),
-        connection: None,
+        ..configs::webhook(WebhookAuth::Signature { scheme: Scheme::Github })
     };
     webhooks::create(&world.app, &world.team, config, Some(SECRET)).await?;
     let webhook = webhooks::find(&world.app, &world.team, "acme").await?;

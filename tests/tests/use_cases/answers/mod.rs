@@ -19,7 +19,7 @@ use ozma_domain::webhook::WebhookConfig;
 use ozma_domain::webhook_auth::{Scheme, WebhookAuth};
 use ozma_store::Owed;
 use ozma_tests::pem::private_key;
-use ozma_tests::world::{AgentDouble, Fault, World};
+use ozma_tests::world::{AgentDouble, Fault, World, configs};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -51,14 +51,9 @@ impl Outside {
         let value = if provider == Provider::Github { KEY.as_str() } else { "token" };
         world.vault.put(&world.team, &secret, SecretString::from(value)).await.expect("a secret");
         let config = WebhookConfig {
-            name: "acme".to_owned(),
-            auth: WebhookAuth::Signature { scheme },
-            provider: None,
-            paused: false,
-            delivery_header: None,
-            deliveries_per_minute: None,
             own: serde_json::from_value(json!({"logins": ["ozma[bot]"]})).expect("own"),
             connection: Some(serde_json::from_value(connection).expect("a connection")),
+            ..configs::webhook(WebhookAuth::Signature { scheme })
         };
         let webhook = webhooks::create(&world.app, &world.team, config, None).await.expect("a webhook").id;
         Self { world, services, webhook }
