@@ -296,7 +296,9 @@ impl From<AutomationError> for ApiError {
     fn from(err: AutomationError) -> Self {
         match &err {
             AutomationError::Unknown(_) => Self::not_found(err.to_string()),
-            AutomationError::Invalid(_) => Self::new(ErrorCode::InvalidRequest, err.to_string()),
+            AutomationError::Invalid(_) | AutomationError::TooMany => {
+                Self::new(ErrorCode::InvalidRequest, err.to_string())
+            }
             AutomationError::UnknownEnvironment(_) | AutomationError::UnknownWebhook(_) => {
                 Self::not_found(err.to_string())
             }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use ozma_domain::automation::{Automation, AutomationConfig, Failures};
 use ozma_domain::id::{AutomationId, EnvironmentId, RunId, TeamId, WebhookId};
+use ozma_domain::limits;
 use ozma_domain::template::InvalidField;
 use ozma_domain::trigger::Source;
 use ozma_store::{Saved, SavedAutomation, StoreError, Written};
@@ -22,6 +23,8 @@ pub enum AutomationError {
     UnknownWebhook(WebhookId),
     #[error("there is an automation named \"{0}\" already; choose another name or update that one")]
     NameTaken(String),
+    #[error("the team has {} automations already; delete some that are not needed any more", limits::AUTOMATIONS)]
+    TooMany,
     #[error("the automation was changed or deleted at the same moment; look at it again")]
     Lost,
     #[error("the automation could not be stored")]
@@ -30,6 +33,9 @@ pub enum AutomationError {
 
 pub async fn create(app: &App, team: &TeamId, config: AutomationConfig) -> Result<Automation, AutomationError> {
     check(app, team, &config).await?;
+    if app.store.automation_count(team, limits::AUTOMATIONS).await? >= limits::AUTOMATIONS {
+        return Err(AutomationError::TooMany);
+    }
     let automation = made(app, team, config);
     saved(app.store.create_automation(&automation).await?, automation)
 }

@@ -62,15 +62,7 @@ impl Store {
 
     /// Every automation of the team, by name.
     pub async fn automations(&self, team: &TeamId) -> Result<Vec<SavedAutomation>, StoreError> {
-        let range = Range {
-            partition: Key::AutomationName(team, ""),
-            from: None,
-            to: None,
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit: usize::MAX,
-        };
-        let names: Vec<NameRow> = self.query(range).await?;
+        let names = self.automation_names(team, usize::MAX).await?;
         let keys: Vec<Key<'_>> = names.iter().map(|row| Key::Automation(&row.id)).collect();
         let mut all: Vec<SavedAutomation> = self.get_all(&keys, Consistency::Strong).await?;
         all.sort_by(|a, b| a.automation.config.name.cmp(&b.automation.config.name));
@@ -158,6 +150,23 @@ impl Store {
     }
 
     /// Those of the automations that there are, in no particular order.
+    /// How many automations the team has, counted up to `most`.
+    pub async fn automation_count(&self, team: &TeamId, most: usize) -> Result<usize, StoreError> {
+        Ok(self.automation_names(team, most).await?.len())
+    }
+
+    async fn automation_names(&self, team: &TeamId, limit: usize) -> Result<Vec<NameRow>, StoreError> {
+        let range = Range {
+            partition: Key::AutomationName(team, ""),
+            from: None,
+            to: None,
+            order: Order::Ascending,
+            consistency: Consistency::Strong,
+            limit,
+        };
+        self.query(range).await
+    }
+
     pub async fn automations_of(&self, ids: &[AutomationId]) -> Result<Vec<SavedAutomation>, StoreError> {
         self.get_all(&ids.iter().map(Key::Automation).collect::<Vec<_>>(), Consistency::Strong).await
     }

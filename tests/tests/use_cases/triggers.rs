@@ -10,6 +10,7 @@ use ozma_app::automations;
 use ozma_domain::automation::{Automation, AutomationConfig};
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::{AutomationId, RunId};
+use ozma_domain::limits;
 use ozma_domain::run::RunSource;
 use ozma_domain::standard_webhooks::SigningSecret;
 use ozma_domain::template::RunTemplate;
@@ -325,4 +326,16 @@ async fn an_event_that_will_never_work_is_parked_and_one_that_may_is_tried_again
     let event = json!({"id": "e-2", "detail": {"automation": automation.id}});
     assert!(matches!(handle(&world.app, &event).await, Ok(Handled::Paused)));
     assert_eq!(runs(&world).await, 1);
+}
+
+#[tokio::test]
+async fn a_team_has_so_many_automations_and_no_more() {
+    let world = World::new("build").await;
+    for number in 0..limits::AUTOMATIONS {
+        automations::create(&world.app, &world.team, config(&format!("deploy {number}"))).await.expect("created");
+    }
+    let refused = automations::create(&world.app, &world.team, config("one more")).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the team has 1000 automations already; delete some that are not needed any more");
+    automations::delete(&world.app, &world.team, "deploy 7").await.expect("deleted");
+    automations::create(&world.app, &world.team, config("one more")).await.expect("created");
 }

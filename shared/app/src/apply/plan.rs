@@ -84,6 +84,7 @@ pub(super) fn changes(
         changes.extend(pruned(&present.environments, order, &defined).map(Change::Environment));
         check_needs(present, &changes)?;
     }
+    check_number(Kind::Automation, present.automations.len(), &changes, limits::AUTOMATIONS)?;
     check_number(Kind::Schedule, present.schedules.len(), &changes, limits::SCHEDULES)?;
     check_number(Kind::Subscription, present.subscriptions.len(), &changes, limits::SUBSCRIPTIONS)?;
     Ok(changes)
@@ -233,6 +234,9 @@ fn check_number(kind: Kind, there: usize, changes: &[Change], most: usize) -> Re
     let (mut made, mut deleted) = (0, 0);
     for change in changes {
         let (is_made, is_deleted) = match change {
+            Change::Automation(alter) if kind == Kind::Automation => {
+                (alter.before().is_none(), alter.after().is_none())
+            }
             Change::Schedule(alter) if kind == Kind::Schedule => (alter.before().is_none(), alter.after().is_none()),
             Change::Subscription(alter) if kind == Kind::Subscription => {
                 (alter.before().is_none(), alter.after().is_none())
