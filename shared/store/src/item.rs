@@ -112,23 +112,20 @@ pub(crate) fn delete(table: &str, key: &Key<'_>) -> TransactWriteItem {
 
 /// Deletes a row on condition that `name` still is `value`.
 pub(crate) fn delete_if(table: &str, key: &Key<'_>, name: &str, value: AttributeValue) -> TransactWriteItem {
-    let delete = Delete::builder()
-        .table_name(table)
-        .set_key(Some(key.attributes()))
-        .condition_expression("#n = :v")
-        .expression_attribute_names("#n", name)
-        .expression_attribute_values(":v", value)
-        .build()
-        .expect("table and key are set");
-    TransactWriteItem::builder().delete(delete).build()
+    delete_when(table, key, "#n = :v", name, value)
 }
 
 /// Deletes a row on condition that its attribute `name`, if it has one, is `value`.
 pub(crate) fn delete_with_at_most(table: &str, key: &Key<'_>, name: &str, value: AttributeValue) -> TransactWriteItem {
+    delete_when(table, key, "attribute_not_exists(#n) OR #n = :v", name, value)
+}
+
+/// In `condition` the attribute is `#n` and the value `:v`.
+fn delete_when(table: &str, key: &Key<'_>, condition: &str, name: &str, value: AttributeValue) -> TransactWriteItem {
     let delete = Delete::builder()
         .table_name(table)
         .set_key(Some(key.attributes()))
-        .condition_expression("attribute_not_exists(#n) OR #n = :v")
+        .condition_expression(condition)
         .expression_attribute_names("#n", name)
         .expression_attribute_values(":v", value)
         .build()
@@ -138,23 +135,20 @@ pub(crate) fn delete_with_at_most(table: &str, key: &Key<'_>, name: &str, value:
 
 /// Writes nothing, on condition that `name` of a row still is `value`.
 pub(crate) fn check_is(table: &str, key: &Key<'_>, name: &str, value: AttributeValue) -> TransactWriteItem {
-    let check = ConditionCheck::builder()
-        .table_name(table)
-        .set_key(Some(key.attributes()))
-        .condition_expression("#n = :v")
-        .expression_attribute_names("#n", name)
-        .expression_attribute_values(":v", value)
-        .build()
-        .expect("table, key and condition are set");
-    TransactWriteItem::builder().condition_check(check).build()
+    check_when(table, key, "#n = :v", name, value)
 }
 
 /// Writes nothing, on condition that a row is there whose `name` is anything but `value`.
 pub(crate) fn check_not(table: &str, key: &Key<'_>, name: &str, value: AttributeValue) -> TransactWriteItem {
+    check_when(table, key, "#n <> :v AND attribute_exists(pk)", name, value)
+}
+
+/// In `condition` the attribute is `#n` and the value `:v`.
+fn check_when(table: &str, key: &Key<'_>, condition: &str, name: &str, value: AttributeValue) -> TransactWriteItem {
     let check = ConditionCheck::builder()
         .table_name(table)
         .set_key(Some(key.attributes()))
-        .condition_expression("#n <> :v AND attribute_exists(pk)")
+        .condition_expression(condition)
         .expression_attribute_names("#n", name)
         .expression_attribute_values(":v", value)
         .build()
