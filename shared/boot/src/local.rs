@@ -78,8 +78,9 @@ pub async fn open(
 ) -> Result<Local, OpenError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let database = dynamodb::open(&folder.table())?;
-    let store = Store::new(dynamodb::client(database.clone()), TABLE);
-    store.create_table().await?;
+    let client = dynamodb::client(database.clone());
+    ozma_store::create_table(&client, TABLE).await?;
+    let store = Store::new(client, TABLE);
     dynamodb::keep_expiring(&database);
     let team: TeamId = TEAM.parse().expect("a valid team id");
     let plan = seed(&store, &team, asked, folder.admin_key(), folder.audit_seed(), clock.as_ref()).await?;

@@ -1,6 +1,8 @@
 //! DynamoDB in process: an ordinary SDK client whose HTTP layer calls a dynoxide database (one SQLite file) directly.
 //! No port, no network, no TLS, no signature.
 
+mod direct;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +17,12 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
-use dynoxide::actions::get_item::GetItemRequest;
 use dynoxide::actions::transact_write_items::TransactWriteItemsRequest;
-use dynoxide::types::AttributeValue;
 use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+pub use direct::Direct;
 
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -77,10 +79,7 @@ pub fn memory() -> Arc<Database> {
 }
 
 pub fn client(database: Arc<Database>) -> aws_sdk_dynamodb::Client {
-    client_of(InProcess { database, at_once: false })
-}
-
-pub fn client_of(in_process: InProcess) -> aws_sdk_dynamodb::Client {
+    let in_process = InProcess { database };
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("local"))
@@ -102,28 +101,8 @@ const NO_TOKEN: &str = "00000000-0000-0000-0000-000000000000";
 
 /// What stands behind a client.
 #[derive(Clone)]
-pub struct InProcess {
+struct InProcess {
     database: Arc<Database>,
-    at_once: bool,
-}
-
-impl InProcess {
-    /// Answers before it returns: for a database in memory that a simulation has for itself.
-    pub fn at_once(database: Arc<Database>) -> Self {
-        Self { database, at_once: true }
-    }
-
-    /// A row as DynamoDB spells it (`{"pk": {"S": …}, …}`), past every client.
-    pub fn row(&self, table: &str, pk: &str, sk: &str) -> Option<serde_json::Value> {
-        let key = [("pk", pk), ("sk", sk)].map(|(name, part)| (name.to_owned(), AttributeValue::S(part.to_owned())));
-        let request = GetItemRequest { table_name: table.to_owned(), key: key.into(), ..Default::default() };
-        serde_json::to_value(self.database.get_item(request).ok()?.item?).ok()
-    }
-
-    /// What DynamoDB would answer.
-    pub fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        answer(&self.database, request)
-    }
 }
 
 impl std::fmt::Debug for InProcess {
@@ -147,9 +126,6 @@ impl HttpClient for InProcess {
 
 impl HttpConnector for InProcess {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        if self.at_once {
-            return HttpConnectorFuture::ready(self.answer(&request));
-        }
         let database = self.database.clone();
         // A commit waits for the disk, and a call waits for the one database lock.
         let answer = tokio::task::spawn_blocking(move || answer(&database, &request));

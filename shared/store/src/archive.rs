@@ -111,7 +111,7 @@ impl Archive {
             // A race with another request for the same key that decides nothing: S3 asks for the upload to be repeated.
             match pauses.next() {
                 Some(pause) if code(&err) == Some("ConditionalRequestConflict") => tokio::time::sleep(pause).await,
-                _ => return Err(StoreError::service("write to the archive")(err.into())),
+                _ => return Err(StoreError::service("write to the archive")(err)),
             }
         }
     }
@@ -125,11 +125,10 @@ impl Archive {
         let object = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
             Ok(object) => object,
             Err(err) if code(&err) == Some("NoSuchKey") => return Ok(None),
-            Err(err) => return Err(StoreError::service("read from the archive")(err.into())),
+            Err(err) => return Err(StoreError::service("read from the archive")(err)),
         };
         let metadata = object.metadata.unwrap_or_default();
-        let bytes =
-            object.body.collect().await.map_err(|err| StoreError::service("read from the archive")(err.into()))?;
+        let bytes = object.body.collect().await.map_err(StoreError::service("read from the archive"))?;
         Ok(Some(Object { bytes: bytes.into_bytes(), metadata }))
     }
 
@@ -139,7 +138,7 @@ impl Archive {
             // HEAD has no body to carry a code: the SDK knows it by the status.
             Err(err) if matches!(code(&err), Some("NotFound" | "NoSuchKey")) => Ok(None),
             Err(err) if err.raw_response().is_some_and(|raw| raw.status().as_u16() == 404) => Ok(None),
-            Err(err) => Err(StoreError::service("look into the archive")(err.into())),
+            Err(err) => Err(StoreError::service("look into the archive")(err)),
         }
     }
 }

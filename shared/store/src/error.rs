@@ -2,7 +2,8 @@
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+/// What lies beneath a failure.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -23,8 +24,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(crate) fn service(what: &'static str) -> impl FnOnce(Cause) -> Self {
-        move |cause| Self::Service { what, cause }
+    pub(crate) fn service<C: Into<Cause>>(what: &'static str) -> impl FnOnce(C) -> Self {
+        move |cause| Self::Service { what, cause: cause.into() }
     }
 
     pub(crate) fn unreadable(what: impl Into<String>, cause: impl Into<Cause>) -> Self {

@@ -1,6 +1,7 @@
 //! The queue of a team: runs in the order of their turns, the times at which a waiting run is to be looked at, and where
 //! each lane's last turn ends.
 
+use aws_sdk_dynamodb::operation::update_item::UpdateItemInput;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 use ozma_domain::id::{RunId, ScheduleId, TeamId};
@@ -136,9 +137,7 @@ impl Store {
                 ("#end + :amount", "#end >= :front", length),
                 (":amount", "attribute_not_exists(#end) OR #end < :front", front + length),
             ] {
-                let answer = self
-                    .client
-                    .update_item()
+                let answer = UpdateItemInput::builder()
                     .table_name(&self.table)
                     .set_key(Some(Key::Lane(team, lane).attributes()))
                     .update_expression(format!("SET #end = {value}, lane = :lane, weight = :weight, #ttl = :kept"))

@@ -1,5 +1,6 @@
 //! How often something was asked for.
 
+use aws_sdk_dynamodb::operation::update_item::UpdateItemInput;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ozma_domain::id::TeamId;
 use serde::Deserialize;
@@ -16,9 +17,7 @@ impl Store {
     /// `most` already. The subject says which of both it is counted in.
     pub async fn count(&self, team: &TeamId, subject: &str, start: i64, most: u32) -> Result<bool, StoreError> {
         let number = |number: i64| AttributeValue::N(number.to_string());
-        let count = self
-            .client
-            .update_item()
+        let count = UpdateItemInput::builder()
             .table_name(&self.table)
             .set_key(Some(Key::Rate(team, subject, start).attributes()))
             .update_expression("ADD #count :one SET #ttl = :expires")

@@ -1,26 +1,31 @@
-//! The table itself: reading, writing, and telling a lost race from a failure.
+//! Reading rows, writing them, and telling a lost race from a failure.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemInput;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemInput;
+use aws_sdk_dynamodb::operation::get_item::GetItemInput;
+use aws_sdk_dynamodb::operation::put_item::PutItemInput;
+use aws_sdk_dynamodb::operation::query::QueryInput;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsInput;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemInput;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemInputBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes,
-    ReturnConsumedCapacity, ReturnValue, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem,
+    AttributeValue, KeysAndAttributes, ReturnConsumedCapacity, ReturnValue, TransactWriteItem,
 };
 use serde::de::DeserializeOwned;
 
-use crate::error::{StoreError, code};
+use crate::dynamodb::DynamoDb;
+use crate::error::StoreError;
 use crate::item::{Item, from_item};
-use crate::key::{Key, PK, SK, TTL};
+use crate::key::Key;
 use crate::meter::Meter;
 
 /// The one table.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pub(crate) client: Client,
+    client: Arc<dyn DynamoDb>,
     pub(crate) table: String,
     pub(crate) meter: Arc<Meter>,
 }
@@ -68,53 +73,12 @@ pub(crate) struct Range<'a> {
 }
 
 impl Store {
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into(), meter: Arc::default() }
+    pub fn new(client: impl DynamoDb, table: impl Into<String>) -> Self {
+        Self { client: Arc::new(client), table: table.into(), meter: Arc::default() }
     }
 
     pub fn meter(&self) -> &Meter {
         &self.meter
-    }
-
-    /// Creates the table where there is none: in the embedded engine and in tests. On AWS the template does.
-    pub async fn create_table(&self) -> Result<Created, StoreError> {
-        let what = "create the table";
-        let service = |err: Box<dyn std::error::Error + Send + Sync>| StoreError::service(what)(err);
-        let attribute = |name| {
-            AttributeDefinition::builder()
-                .attribute_name(name)
-                .attribute_type(ScalarAttributeType::S)
-                .build()
-                .expect("name and type are set")
-        };
-        let key = |name, kind| {
-            KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("name and type are set")
-        };
-        let created = self
-            .client
-            .create_table()
-            .table_name(&self.table)
-            .attribute_definitions(attribute(PK))
-            .attribute_definitions(attribute(SK))
-            .key_schema(key(PK, KeyType::Hash))
-            .key_schema(key(SK, KeyType::Range))
-            .billing_mode(BillingMode::PayPerRequest)
-            .send()
-            .await;
-        match created {
-            Ok(_) => {}
-            Err(err) if code(&err) == Some("ResourceInUseException") => return Ok(Created::Already),
-            Err(err) => return Err(service(err.into())),
-        }
-        let expiry = TimeToLiveSpecification::builder().attribute_name(TTL).enabled(true).build();
-        self.client
-            .update_time_to_live()
-            .table_name(&self.table)
-            .time_to_live_specification(expiry.expect("name and switch are set"))
-            .send()
-            .await
-            .map_err(|err| service(err.into()))?;
-        Ok(Created::Now)
     }
 
     pub(crate) async fn get<Row: DeserializeOwned>(
@@ -122,16 +86,12 @@ impl Store {
         key: &Key<'_>,
         consistency: Consistency,
     ) -> Result<Option<Row>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
+        let wanted = GetItemInput::builder()
             .table_name(&self.table)
             .set_key(Some(key.attributes()))
             .consistent_read(consistency == Consistency::Strong)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|err| StoreError::service("read a row")(err.into()))?;
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let answer = self.client.get_item(wanted).await.map_err(StoreError::service("read a row"))?;
         self.meter.read(answer.consumed_capacity());
         answer.item.map(from_item).transpose()
     }
@@ -153,14 +113,11 @@ impl Store {
                     .consistent_read(consistency == Consistency::Strong)
                     .build()
                     .expect("keys are set");
-                let mut answer = self
-                    .client
-                    .batch_get_item()
+                let batch = BatchGetItemInput::builder()
                     .request_items(&self.table, keys)
-                    .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                    .send()
-                    .await
-                    .map_err(|err| StoreError::service("read rows")(err.into()))?;
+                    .return_consumed_capacity(ReturnConsumedCapacity::Total);
+                let answer = self.client.batch_get_item(batch).await;
+                let mut answer = answer.map_err(StoreError::service("read rows"))?;
                 self.meter.read_many(answer.consumed_capacity());
                 let found = answer.responses.as_mut().and_then(|tables| tables.remove(&self.table)).unwrap_or_default();
                 for item in found {
@@ -190,9 +147,7 @@ impl Store {
         let mut items: Vec<Item> = Vec::new();
         let mut start = None;
         while items.len() < range.limit {
-            let mut query = self
-                .client
-                .query()
+            let mut query = QueryInput::builder()
                 .table_name(&self.table)
                 .consistent_read(range.consistency == Consistency::Strong)
                 .scan_index_forward(range.order == Order::Ascending)
@@ -211,11 +166,8 @@ impl Store {
                     query = query.expression_attribute_values(name, AttributeValue::S(bound.clone()));
                 }
             }
-            let answer = query
-                .key_condition_expression(condition)
-                .send()
-                .await
-                .map_err(|err| StoreError::service("query rows")(err.into()))?;
+            let answer = self.client.query(query.key_condition_expression(condition)).await;
+            let answer = answer.map_err(StoreError::service("query rows"))?;
             self.meter.read(answer.consumed_capacity());
             items.extend(answer.items.unwrap_or_default());
             start = answer.last_evaluated_key;
@@ -240,33 +192,25 @@ impl Store {
         let mut pause = Duration::from_millis(5);
         // A conflict with another transaction decides nothing. Ten rounds take about two seconds.
         for _ in 0..10 {
-            let answer = self
-                .client
-                .transact_write_items()
+            let transaction = TransactWriteItemsInput::builder()
                 .set_transact_items(Some(writes.clone()))
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await;
-            let err = match answer {
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            let err = match self.client.transact_write_items(transaction).await {
                 Ok(answer) => {
                     self.meter.write_many(answer.consumed_capacity());
                     return Ok(Written::Now);
                 }
                 Err(err) => err,
             };
-            let reasons = match err.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                    cancelled.cancellation_reasons()
-                }
-                _ => return Err(StoreError::service(what)(err.into())),
-            };
-            self.meter.refused();
-            let has = |code| reasons.iter().any(|reason| reason.code() == Some(code));
+            if !err.reasons.is_empty() {
+                self.meter.refused();
+            }
+            let has = |code| err.reasons.iter().any(|reason| reason == code);
             if has("ConditionalCheckFailed") {
                 return Ok(Written::Lost);
             }
             if !has("TransactionConflict") {
-                return Err(StoreError::service(what)(err.into()));
+                return Err(StoreError::service(what)(err));
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(500));
@@ -279,82 +223,65 @@ impl Store {
     pub(crate) async fn update_and_read<Row: DeserializeOwned>(
         &self,
         what: &'static str,
-        update: UpdateItemFluentBuilder,
+        update: UpdateItemInputBuilder,
     ) -> Result<Option<Row>, StoreError> {
-        let answer = update
-            .return_values(ReturnValue::AllNew)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match answer {
+        let update = update.return_values(ReturnValue::AllNew).return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match self.client.update_item(update).await {
             Ok(answer) => {
                 self.meter.write(answer.consumed_capacity());
                 answer.attributes.map(from_item).transpose()
             }
-            Err(err) if code(&err) == Some("ConditionalCheckFailedException") => {
+            Err(err) if err.is_failed_condition() => {
                 self.meter.refused();
                 Ok(None)
             }
-            Err(err) => Err(StoreError::service(what)(err.into())),
+            Err(err) => Err(StoreError::service(what)(err)),
         }
     }
 
     async fn write_one(&self, what: &'static str, write: TransactWriteItem) -> Result<Written, StoreError> {
-        let lost = |code: Option<&str>| code == Some("ConditionalCheckFailedException");
         // The request types differ, the answer is the same: what it cost, or that the condition failed.
-        let result = if let Some(put) = write.put {
-            let answer = self
-                .client
-                .put_item()
+        let answer = if let Some(put) = write.put {
+            let put = PutItemInput::builder()
                 .table_name(put.table_name)
                 .set_item(Some(put.item))
                 .set_condition_expression(put.condition_expression)
                 .set_expression_attribute_names(put.expression_attribute_names)
                 .set_expression_attribute_values(put.expression_attribute_values)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await;
-            answer.map(|a| a.consumed_capacity).map_err(|err| (lost(code(&err)), err.into()))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            self.client.put_item(put).await.map(|answer| answer.consumed_capacity)
         } else if let Some(update) = write.update {
-            let answer = self
-                .client
-                .update_item()
+            let update = UpdateItemInput::builder()
                 .table_name(update.table_name)
                 .set_key(Some(update.key))
                 .update_expression(update.update_expression)
                 .set_condition_expression(update.condition_expression)
                 .set_expression_attribute_names(update.expression_attribute_names)
                 .set_expression_attribute_values(update.expression_attribute_values)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await;
-            answer.map(|a| a.consumed_capacity).map_err(|err| (lost(code(&err)), err.into()))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            self.client.update_item(update).await.map(|answer| answer.consumed_capacity)
         } else if let Some(delete) = write.delete {
-            let answer = self
-                .client
-                .delete_item()
+            let delete = DeleteItemInput::builder()
                 .table_name(delete.table_name)
                 .set_key(Some(delete.key))
                 .set_condition_expression(delete.condition_expression)
                 .set_expression_attribute_names(delete.expression_attribute_names)
                 .set_expression_attribute_values(delete.expression_attribute_values)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await;
-            answer.map(|a| a.consumed_capacity).map_err(|err| (lost(code(&err)), err.into()))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            self.client.delete_item(delete).await.map(|answer| answer.consumed_capacity)
         } else {
             return Ok(Written::Now);
         };
-        match result {
+        match answer {
             Ok(capacity) => {
                 self.meter.write(capacity.as_ref());
                 Ok(Written::Now)
             }
-            Err((true, _)) => {
+            Err(err) if err.is_failed_condition() => {
                 self.meter.refused();
                 Ok(Written::Lost)
             }
-            Err((false, cause)) => Err(StoreError::Service { what, cause }),
+            Err(err) => Err(StoreError::service(what)(err)),
         }
     }
 }

@@ -14,11 +14,11 @@ use ozma_domain::run::{Place, Run, RunRequest};
 use ozma_domain::state::RunState;
 use ozma_store::{QueueEntry, SlotRow, Store, TeamRow};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::SIGNING_SEED;
 use super::archive::Object;
 use super::people::WEIGHT;
+use super::table::Item;
 
 /// For how long a drain may have been choosing, with calls that are slow.
 const ON_ITS_WAY: SignedDuration = SignedDuration::from_secs(60);
@@ -185,11 +185,11 @@ impl Laws {
     }
 
     /// Rows were written: whatever they mean must be so. `read` gets a row as it is now.
-    pub(super) fn wrote(&self, rows: &[(String, String)], read: impl Fn(&str, &str) -> Option<Value>, now: Timestamp) {
+    pub(super) fn wrote(&self, rows: &[(String, String)], read: impl Fn(&str, &str) -> Option<Item>, now: Timestamp) {
         let mut teams = BTreeSet::new();
         for (partition, sort) in rows {
             if partition == "teams" {
-                let Some(row) = read(partition, sort).and_then(plain::<TeamRow>) else { continue };
+                let Some(row) = read(partition, sort).and_then(row::<TeamRow>) else { continue };
                 let mut seen = self.seen();
                 if row.paused.is_some() {
                     seen.paused.entry(row.team).or_insert(now);
@@ -201,7 +201,7 @@ impl Laws {
                 if !sort.ends_with(&format!("#{TEAM_ACCOUNT}")) {
                     continue;
                 }
-                let Some(used) = read(partition, sort).and_then(plain::<Used>) else { continue };
+                let Some(used) = read(partition, sort).and_then(row::<Used>) else { continue };
                 let mut seen = self.seen();
                 let limit = seen.budgets.get(&team).copied().unwrap_or(u64::MAX / 2);
                 // An agent that is not heard any more is stopped by the sweep, a while after what it had reserved: when the
@@ -213,7 +213,7 @@ impl Laws {
                 });
                 seen.accounts.insert(team, used);
             } else if partition.ends_with("#requests") {
-                let Some(request) = read(partition, sort).and_then(plain::<RunRequest>) else { continue };
+                let Some(request) = read(partition, sort).and_then(row::<RunRequest>) else { continue };
                 let (mut seen, run) = (self.seen(), request.run_id);
                 if let Some(parent) = request.parent_run_id {
                     seen.parents.insert(run, parent);
@@ -224,14 +224,14 @@ impl Laws {
                     seen.check(Law::Time, at <= now + SKEW, || format!("{run} was made before {at}"));
                 }
             } else if partition.starts_with("run#") && sort == "run" {
-                let Some(run) = read(partition, sort).and_then(plain::<Run>) else { continue };
+                let Some(run) = read(partition, sort).and_then(row::<Run>) else { continue };
                 teams.insert(run.team.clone());
                 self.moved(run, now);
             } else if let Some(team) = partition.strip_prefix("team#").and_then(|rest| rest.strip_suffix("#slots")) {
                 let Ok(team) = team.parse::<TeamId>() else { continue };
                 let mut seen = self.seen();
                 let slots = seen.slots.entry(team.clone()).or_default();
-                match read(partition, sort).and_then(plain::<SlotRow>) {
+                match read(partition, sort).and_then(row::<SlotRow>) {
                     Some(row) => slots.insert(sort.clone(), row),
                     None => slots.remove(sort),
                 };
@@ -432,10 +432,11 @@ impl Laws {
 
     /// Whether anything is still to be done.
     pub(super) async fn is_settled(&self) -> bool {
-        for run in self.runs().values() {
-            if !run.state.is_terminal() || run.held_slot().is_some() {
-                return false;
-            }
+        let runs = self.runs();
+        if runs.values().any(|run| !run.state.is_terminal() || run.held_slot().is_some()) {
+            return false;
+        }
+        for run in runs.values() {
             if !matches!(self.store.ended(run).await, Ok(Some(row)) if row.owed.is_empty()) {
                 return false;
             }
@@ -577,24 +578,6 @@ fn may_follow(before: RunState, after: RunState) -> bool {
     }
 }
 
-/// A row without DynamoDB's spelling of types.
-fn plain<Row: DeserializeOwned>(row: Value) -> Option<Row> {
-    fn value(typed: Value) -> Value {
-        let Value::Object(typed) = typed else { return Value::Null };
-        match typed.into_iter().next() {
-            Some((kind, Value::String(number))) if kind == "N" => number.parse().map_or(Value::Null, Value::Number),
-            Some((kind, Value::Object(members))) if kind == "M" => object(members),
-            Some((kind, Value::Array(items))) if kind == "L" => items.into_iter().map(value).collect(),
-            Some((kind, _)) if kind == "NULL" => Value::Null,
-            Some((_, plain)) => plain,
-            None => Value::Null,
-        }
-    }
-    fn object(members: serde_json::Map<String, Value>) -> Value {
-        Value::Object(members.into_iter().map(|(name, typed)| (name, value(typed))).collect())
-    }
-    match row {
-        Value::Object(members) => serde_json::from_value(object(members)).ok(),
-        _ => None,
-    }
+fn row<Row: DeserializeOwned>(item: Item) -> Option<Row> {
+    serde_dynamo::from_item(item).ok()
 }

@@ -1,11 +1,13 @@
 //! The product, broken on purpose: what it says to the outside is changed as if a line of it were missing. Each is caught
 //! by a law, or the laws are worth nothing.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde_json::{Value, json};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 
 use super::laws::Law;
+use super::table::{Item, text, written};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mutant {
@@ -79,64 +81,55 @@ impl Mutant {
         !matches!(self, Self::TicksAreNotSent)
     }
 
-    /// What is sent to the table instead, if anything is.
-    pub(super) fn on_table(self, operation: &str, sent: &Value) -> Option<Value> {
-        let mut sent = sent.clone();
-        let writes = sent.get_mut("TransactItems").and_then(Value::as_array_mut);
-        let partition = |write: &Value| {
-            let place = [&write["Put"]["Item"], &write["Update"]["Key"], &write["Delete"]["Key"]];
-            place.iter().find_map(|at| at["pk"]["S"].as_str().map(str::to_owned)).unwrap_or_default()
-        };
-        match (self, writes) {
-            (Self::AcceptForgetsTheQueue, Some(writes)) => {
-                writes.retain(|write| write["Put"].is_null() || !partition(write).ends_with("#queue"));
+    /// What is written instead.
+    pub(super) fn on_transaction(self, mut writes: Vec<TransactWriteItem>) -> Vec<TransactWriteItem> {
+        let partition = |write: &TransactWriteItem| written(write).map(|key| text(key, "pk")).unwrap_or_default();
+        match self {
+            Self::AcceptForgetsTheQueue => {
+                writes.retain(|write| write.put.is_none() || !partition(write).ends_with("#queue"));
             }
-            (Self::KeysAreNotExclusive, Some(writes)) => {
-                for write in writes.iter_mut().filter(|write| partition(write).contains("#concurrency#")) {
-                    for kind in ["Put", "Update", "Delete"] {
-                        write.get_mut(kind).map(unconditional);
-                    }
-                }
+            Self::AlarmsAreNotSet => {
+                writes.retain(|write| write.put.is_none() || !partition(write).ends_with("#alarms"));
             }
-            (Self::AlarmsAreNotSet, Some(writes)) => {
-                writes.retain(|write| write["Put"].is_null() || !partition(write).ends_with("#alarms"));
+            Self::EndsKeepTheirSlots => {
+                writes.retain(|write| write.delete.is_none() || !partition(write).ends_with("#slots"));
             }
-            (Self::TurnsAreNotTaken, None) => {
-                // As if no lane had ever had a turn.
-                if operation != "UpdateItem" || !sent["Key"]["pk"]["S"].as_str()?.ends_with("#lanes") {
-                    return None;
-                }
-                let lane = NEW_LANES.fetch_add(1, Ordering::Relaxed);
-                sent["Key"]["sk"]["S"] = format!("new lane {lane}").into();
+            Self::KeysAreNotExclusive => {
+                writes.iter_mut().filter(|write| partition(write).contains("#concurrency#")).for_each(unconditional);
             }
-            (Self::SlotsAreNotConditional, Some(writes)) => {
-                for write in writes.iter_mut().filter(|write| partition(write).ends_with("#slots")) {
-                    unconditional(write.get_mut("Put")?);
-                }
+            Self::SlotsAreNotConditional => {
+                writes.iter_mut().filter(|write| partition(write).ends_with("#slots")).for_each(unconditional);
             }
-            (Self::EndsKeepTheirSlots, Some(writes)) => {
-                writes.retain(|write| write["Delete"].is_null() || !partition(write).ends_with("#slots"));
+            Self::RunsAreNotConditional => {
+                writes.iter_mut().filter(|write| partition(write).starts_with("run#")).for_each(unconditional);
             }
-            (Self::RunsAreNotConditional, Some(writes)) => {
-                for write in writes.iter_mut().filter(|write| partition(write).starts_with("run#")) {
-                    unconditional(write.get_mut("Update")?);
-                }
-            }
-            (Self::NothingIsOwed, Some(writes)) => {
+            Self::NothingIsOwed => {
                 for write in writes.iter_mut().filter(|write| partition(write).ends_with("#ended")) {
-                    write["Put"]["Item"].as_object_mut()?.remove("owed");
+                    write.put.as_mut().map(|put| put.item.remove("owed"));
                 }
             }
-            (Self::KeysAreForgotten, None) => {
-                if operation != "PutItem" || sent["Item"]["sk"]["S"] != json!("idempotency") {
-                    return None;
-                }
-                let unused = format!("{}{}", sent["Item"]["pk"]["S"].as_str()?, sent["Item"]["run_id"]["S"].as_str()?);
-                sent["Item"]["pk"]["S"] = unused.into();
-            }
-            _ => return None,
+            _ => {}
         }
-        Some(sent)
+        writes
+    }
+
+    /// What is put instead.
+    pub(super) fn on_put(self, mut item: Item) -> Item {
+        if self == Self::KeysAreForgotten && text(&item, "sk") == "idempotency" {
+            let unused = text(&item, "pk") + &text(&item, "run_id");
+            item.insert("pk".to_owned(), AttributeValue::S(unused));
+        }
+        item
+    }
+
+    /// The key of the row that is updated instead.
+    pub(super) fn on_update(self, mut key: Item) -> Item {
+        if self == Self::TurnsAreNotTaken && text(&key, "pk").ends_with("#lanes") {
+            // As if no lane had ever had a turn.
+            let lane = NEW_LANES.fetch_add(1, Ordering::Relaxed);
+            key.insert("sk".to_owned(), AttributeValue::S(format!("new lane {lane}")));
+        }
+        key
     }
 
     pub(super) fn swallows(self, key: &str) -> bool {
@@ -144,17 +137,28 @@ impl Mutant {
     }
 }
 
-fn unconditional(write: &mut Value) {
-    let Some(write) = write.as_object_mut() else { return };
-    write.remove("ConditionExpression");
-    // What only the condition named must go as well, or the request is refused.
-    let used = write.get("UpdateExpression").and_then(Value::as_str).unwrap_or_default().to_owned();
-    for part in ["ExpressionAttributeNames", "ExpressionAttributeValues"] {
-        if let Some(named) = write.get_mut(part).and_then(Value::as_object_mut) {
-            named.retain(|name, _| used.split([' ', ',']).any(|word| word == name));
-            if named.is_empty() {
-                write.remove(part);
-            }
-        }
+fn unconditional(write: &mut TransactWriteItem) {
+    let TransactWriteItem { put, update, delete, .. } = write;
+    if let Some(put) = put {
+        // What only the condition named must go as well, or the request is refused.
+        (put.condition_expression, put.expression_attribute_names, put.expression_attribute_values) =
+            (None, None, None);
     }
+    if let Some(update) = update {
+        update.condition_expression = None;
+        let is_used = |name: &String| update.update_expression.split([' ', ',']).any(|word| word == name);
+        prune(&mut update.expression_attribute_names, is_used);
+        prune(&mut update.expression_attribute_values, is_used);
+    }
+    if let Some(delete) = delete {
+        (delete.condition_expression, delete.expression_attribute_names, delete.expression_attribute_values) =
+            (None, None, None);
+    }
+}
+
+fn prune<T>(named: &mut Option<HashMap<String, T>>, is_used: impl Fn(&String) -> bool) {
+    if let Some(named) = named {
+        named.retain(|name, _| is_used(name));
+    }
+    named.take_if(|named| named.is_empty());
 }

@@ -20,9 +20,9 @@ use ozma_domain::run_limits::{Budget, RunLimits};
 use ozma_domain::schedule::{Missed, Overlap, Policies, ScheduleConfig, Timetable};
 use ozma_domain::scheduling::{Concurrency, KeyPolicy, Scheduling};
 use ozma_domain::template::RunTemplate;
-use ozma_local::dynamodb::{self, InProcess};
+use ozma_local::dynamodb::{self, Direct};
 use ozma_local::s3;
-use ozma_store::{Archive, Store, TeamRow};
+use ozma_store::{Archive, Store, TeamRow, create_table};
 use secrecy::SecretString;
 
 use super::agent::Agent;
@@ -96,10 +96,10 @@ impl World {
     async fn new(options: Options) -> Self {
         let chances = if options.faults { some_chances(options.seed) } else { Chances::default() };
         let core = Core::new(options.seed, chances, options.trace);
-        let database = InProcess::at_once(dynamodb::memory());
-        let calm_client = dynamodb::client_of(database.clone());
-        let store = Store::new(calm_client.clone(), TABLE);
-        store.create_table().await.expect("a table");
+        let memory = dynamodb::memory();
+        create_table(&dynamodb::client(memory.clone()), TABLE).await.expect("a table");
+        let database = Direct::new(memory);
+        let store = Store::new(database.clone(), TABLE);
         store.put_audit_key(public_key(&SIGNING_SEED)).await.expect("a table");
         let laws = Arc::new(Laws::new(store.clone(), !options.faults));
         let mutant = options.mutant;
@@ -107,7 +107,7 @@ impl World {
         let objects = Objects { core: core.clone(), stored: Arc::default(), mutant };
         let launcher = Arc::new(LauncherDouble::new(core.clone(), laws.clone(), mutant));
         let app = App {
-            store: Store::new(table.client(&calm_client), TABLE),
+            store: Store::new(table, TABLE),
             archive: Archive::new(objects.clone().client(), s3::BUCKET),
             queue: Arc::new(QueueDouble { core: core.clone(), mutant }),
             timer: Arc::new(TimerDouble { core: core.clone() }),

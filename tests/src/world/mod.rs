@@ -64,8 +64,9 @@ impl World {
         folder: tempfile::TempDir,
     ) -> Self {
         let faults = Faults::default();
-        let store = Store::new(faults.on_dynamodb(table), "ozma");
-        store.create_table().await.expect("a table");
+        let client = faults.on_dynamodb(table);
+        ozma_store::create_table(&client, "ozma").await.expect("a table");
+        let store = Store::new(client, "ozma");
         store.put_audit_key(public_key(&SIGNING_SEED)).await.expect("a table");
         let team: TeamId = "local".parse().expect("a team id");
         let plan = Plan::named(plan).expect("a plan");
