@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AutomationId, DeliveryId, RunId, TeamId, WebhookId};
 use crate::identity::{Asking, Identity};
-use crate::provider::{Control, Place, Provider, slack};
+use crate::provider::{Control, Origin, Place, Provider, slack};
 
 /// One event that came in, however often it was delivered. Written before the runs that it starts, with their ids, so that
 /// whoever goes on after a crash starts the very same.
@@ -30,9 +30,12 @@ pub struct Delivery {
     /// Of its body.
     pub bytes: u64,
     pub verdict: Verdict,
-    /// What is known of who caused it, where what it starts depends on it and it did not say.
+    /// What is known of what its provider is asked for, where what it starts depends on that and it did not say.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub identity: Option<Identity>,
+    /// Whose code it is about, where its provider was asked for that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<Origin>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub runs: Vec<Owed>,
     /// What listens and was not started, and why. No more than [`crate::limits::DELIVERY_LEFT`].
@@ -163,9 +166,23 @@ pub struct EventSnapshot {
     /// Its code may be a stranger's: it gets no secrets.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub without_secrets: bool,
+    /// Why that is not known, where the provider was asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unknown_origin: Option<String>,
+}
+
+/// Why a run gets no secrets; `unknown` is why its provider did not say whose the code is.
+pub fn no_secrets(unknown: Option<&str>) -> String {
+    let unknown = unknown.map(|why| format!(", because it could not be found out whose it is: {why}"));
+    format!("the code may be a stranger's{}", unknown.unwrap_or_default())
 }
 
 impl EventSnapshot {
+    /// Why its run gets no secrets, if it gets none.
+    pub fn no_secrets(&self) -> Option<String> {
+        self.without_secrets.then(|| no_secrets(self.unknown_origin.as_deref()))
+    }
+
     /// Where, and by which webhook's connection, people are told how its run stands.
     pub fn answered_at(&self) -> Option<(&WebhookId, &Place)> {
         match (&self.source, &self.place) {
@@ -187,12 +204,17 @@ impl Delivery {
         is_tried && !self.is_to_be_obeyed() && self.asking().is_none()
     }
 
-    /// What is being done to find out who caused it. Until then nothing else is done about it.
+    /// What is being done to find out what it did not say. Until then nothing else is done about it.
     pub fn asking(&self) -> Option<&Asking> {
         match &self.identity {
             Some(Identity::Asked(asking)) => Some(asking),
             Some(Identity::Known | Identity::Unknown { .. }) | None => None,
         }
+    }
+
+    /// Why its provider did not say what it was asked for.
+    pub fn unknown(&self) -> Option<&str> {
+        if let Some(Identity::Unknown { why }) = &self.identity { Some(why) } else { None }
     }
 
     /// Whether it says something to us that nothing was done about yet.

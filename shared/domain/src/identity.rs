@@ -1,5 +1,5 @@
-//! Who caused an event, where the event does not say it and whether they may depends on it: the provider is asked for their
-//! address, and what the event starts is decided after that.
+//! What an event does not say and its provider does, where what it starts depends on that: who caused it, or whose code it is
+//! about. The provider is asked, and what the event starts is decided after that.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::answer::Again;
 use crate::limits;
 use crate::text;
 
-/// What is known of who it was.
+/// What is known of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Identity {
@@ -23,6 +23,8 @@ pub enum Identity {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asking {
     #[serde(default)]
+    pub question: Question,
+    #[serde(default)]
     pub failures: u32,
     /// Not before then.
     pub next_at: Timestamp,
@@ -31,9 +33,19 @@ pub struct Asking {
     pub reason: Option<String>,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// Which address somebody has, who may by that alone.
+    #[default]
+    Address,
+    /// Whose code a pull request brings, without which a run gets no secrets.
+    Origin,
+}
+
 impl Identity {
-    pub fn to_be_asked(now: Timestamp) -> Self {
-        Self::Asked(Asking { failures: 0, next_at: now, reason: None })
+    pub fn to_be_asked(question: Question, now: Timestamp) -> Self {
+        Self::Asked(Asking { question, failures: 0, next_at: now, reason: None })
     }
 }
 
@@ -46,8 +58,8 @@ impl Asking {
         let next_at = again.wait(failures).map(|seconds| after(now, seconds)).filter(|at| *at < ends(since));
         let reason = Some(text::shorten(&text::one_line(reason), limits::STATUS_CHARS));
         match next_at {
-            Some(next_at) => Identity::Asked(Self { failures, next_at, reason }),
-            None => Self { failures, next_at: now, reason }.given_up(),
+            Some(next_at) => Identity::Asked(Self { failures, next_at, reason, ..*self }),
+            None => Self { failures, next_at: now, reason, ..*self }.given_up(),
         }
     }
 
@@ -80,7 +92,7 @@ mod tests {
     }
 
     fn asking() -> Asking {
-        Asking { failures: 0, next_at: at(0), reason: None }
+        Asking { question: Question::Origin, failures: 0, next_at: at(0), reason: None }
     }
 
     #[test]
@@ -90,6 +102,7 @@ mod tests {
             let now = asking.next_at;
             match asking.after_failure("no\nroute", Again::Soon, at(0), now) {
                 Identity::Asked(next) => {
+                    assert_eq!(next.question, Question::Origin);
                     waits.push(next.next_at.duration_since(now).as_secs());
                     asking = next;
                 }
@@ -112,6 +125,13 @@ mod tests {
         check(Again::After { seconds: 90 }, Some(at(95)));
         check(Again::After { seconds: 595 }, None);
         check(Again::Never, None);
+    }
+
+    #[test]
+    fn rows_of_before_ask_for_an_address() {
+        let row = r#"{"asked": {"failures": 2, "next_at": "2026-11-29T10:00:00Z"}}"#;
+        let Identity::Asked(asking) = serde_json::from_str(row).unwrap() else { panic!("{row}") };
+        assert_eq!((asking.question, asking.failures), (Question::Address, 2));
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub const DELIVERY_SECONDS: i64 = 30 * 24 * 3600;
 /// For how long what is said in a conversation goes to its run, from when that was started or last heard of it.
 pub const CONVERSATION_SECONDS: i64 = 30 * 24 * 3600;
 
-/// For how long a provider is asked for the address of whoever caused an event, before it is decided without.
+/// For how long a provider is asked who caused an event, or whose code it is about, before it is decided without.
 pub const IDENTIFY_SECONDS: i64 = 600;
 
 /// For how long it is known what a provider said of a person, and that it refused to say anything.

@@ -133,6 +133,13 @@ impl Trigger {
         Some(listed)
     }
 
+    /// Whether the event starts the automation, and does so without secrets only because nobody has asked yet whose code it is
+    /// about.
+    pub fn awaits_origin(&self, event: &Event<'_>) -> bool {
+        let is_open = event.occurrence.is_some_and(|occurrence| occurrence.of_unknown_origin().is_some());
+        is_open && self.verdict(event).is_ok_and(|start| !start.secrets)
+    }
+
     pub fn runs_per_object(&self) -> u32 {
         self.runs_per_object.unwrap_or(limits::RUNS_PER_OBJECT)
     }
@@ -158,7 +165,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::provider::{Control, Decoded, Own};
+    use crate::provider::{Association, Code, Control, Decoded, Own, SubjectKind};
 
     fn trigger(value: Value) -> Trigger {
         serde_json::from_value(value).unwrap()
@@ -229,6 +236,31 @@ mod tests {
         verdict(json!({"filter": {"action": "opened"}}), no_right, "Codertocat is NONE of the repository");
         verdict(labeled.clone(), |o| o.control = Some(Control::Stop { run: None }), "it is said to Ozma");
         verdict(labeled, |o| o.own = Some(OwnSign::App), "it comes from Ozma itself");
+    }
+
+    #[test]
+    fn whose_code_it_is_is_asked_where_it_decides_about_secrets_alone() {
+        let check = |value: Value, change: fn(&mut Occurrence), expected: bool| {
+            let text = include_str!("../../../events/github/issue_comment-created-pull_request.json");
+            let payload: Value = serde_json::from_str(text).unwrap();
+            let decoded = Provider::Github.decode("issue_comment", &payload, &Own::default()).unwrap();
+            let Decoded::Used(mut occurrence) = decoded else { panic!("{decoded:?}") };
+            occurrence.actor.association = Some(Association::Member);
+            change(&mut occurrence);
+            let event = Event { name: "issue_comment", payload: &payload, occurrence: Some(&occurrence) };
+            assert_eq!(trigger(value.clone()).awaits_origin(&event), expected, "{value} {occurrence:?}");
+        };
+        check(json!({}), |_| {}, true);
+        check(json!({"events": ["issue.opened"]}), |_| {}, false);
+        check(json!({"filter": {"action": "deleted"}}), |_| {}, false);
+        check(json!({"allow": {"associations": []}}), |_| {}, false);
+        check(json!({"allow": {"fork_secrets": true}}), |_| {}, false);
+        check(json!({}), |o| o.own = Some(OwnSign::Marker), false);
+        check(json!({}), |o| o.control = Some(Control::Stop { run: None }), false);
+        check(json!({}), |o| o.code = Code::Fork, false);
+        check(json!({}), |o| o.code = Code::Repository, false);
+        check(json!({}), |o| o.subject.kind = SubjectKind::Check, false);
+        check(json!({}), |o| o.provider = Provider::Gitlab, false);
     }
 
     #[track_caller]

@@ -6,6 +6,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use jiff::SignedDuration;
 use ozma_app::complete::complete;
+use ozma_app::ports::Queue as _;
 use ozma_app::receive::replay;
 use ozma_app::sweep::sweep;
 use ozma_app::{automations, deliveries, webhooks};
@@ -141,6 +142,29 @@ impl Outside {
         all.into_iter().map(|message| message.text).collect()
     }
 
+    /// Time goes by, and the sweep goes round.
+    pub(crate) async fn waits(&self, seconds: i64) {
+        self.world.clock.forward(SignedDuration::from_secs(seconds));
+        let _ = sweep(&self.world.app, self.world.now()).await;
+        self.world.pump().await;
+    }
+
+    /// Handles a message that a timer was set for, at its time. Seconds until then.
+    pub(crate) async fn rings(&self) -> Option<i64> {
+        let seconds = self.next_timer().await?;
+        self.world.pump().await;
+        Some(seconds)
+    }
+
+    /// Puts it into the queue, at its time.
+    pub(crate) async fn next_timer(&self) -> Option<i64> {
+        let (at, message) = self.world.timer.next()?;
+        let wait = at.duration_since(self.world.now());
+        self.world.clock.forward(wait);
+        self.world.queue.send(message).await.expect("a queue");
+        Some(wait.as_secs())
+    }
+
     /// The agent of a run does what it is to, to its end.
     pub(crate) async fn works(&self, run: RunId) {
         self.world.drain().await;
@@ -149,6 +173,11 @@ impl Outside {
         complete(&self.world.app, run).await.expect("completed");
         self.world.launcher.end(agent.execution);
     }
+}
+
+/// Whether its provider is being asked, and nothing else done about it.
+pub(crate) fn is_asking(delivery: &Delivery) -> bool {
+    delivery.asking().is_some() && !delivery.is_done() && delivery.runs.is_empty() && delivery.left.is_empty()
 }
 
 pub(crate) fn mentioned(kind: &str, user: &str, ts: &str, thread: Option<&str>, text: &str) -> String {

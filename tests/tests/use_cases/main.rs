@@ -8,6 +8,7 @@ mod conversations;
 mod events;
 mod follow_ups;
 mod lost;
+mod origins;
 mod people;
 mod pull_requests;
 mod runs;

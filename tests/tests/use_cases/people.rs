@@ -5,7 +5,7 @@ use ozma_app::ports::Vault as _;
 use ozma_app::receive::{replay, try_out};
 use ozma_app::sweep::sweep;
 use ozma_app::webhooks;
-use ozma_domain::delivery::{Delivery, OwedState, Owes};
+use ozma_domain::delivery::{OwedState, Owes};
 use ozma_domain::identity::Identity;
 use ozma_domain::webhook::WebhookConfig;
 use ozma_domain::webhook_auth::Scheme;
@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::answers::services::{Services, Spoiled};
-use crate::conversations::{ANN, Outside, THREAD, mentioned};
+use crate::conversations::{ANN, Outside, THREAD, is_asking, mentioned};
 
 /// Somebody whose address is of another domain.
 const STRANGER: &str = "U0STRANGER";
@@ -49,25 +49,6 @@ impl Workspace {
         self.outside.world.pump().await;
     }
 
-    /// Time goes by, and the sweep goes round.
-    async fn waits(&self, seconds: i64) {
-        let world = &self.outside.world;
-        world.clock.forward(SignedDuration::from_secs(seconds));
-        let _ = sweep(&world.app, world.now()).await;
-        world.pump().await;
-    }
-
-    /// Handles a message that a timer was set for, at its time. Seconds until then.
-    async fn rings(&self) -> Option<i64> {
-        let world = &self.outside.world;
-        let (at, message) = world.timer.next()?;
-        let wait = at.duration_since(world.now());
-        world.clock.forward(wait);
-        ozma_app::ports::Queue::send(&*world.queue, message).await.expect("a queue");
-        world.pump().await;
-        Some(wait.as_secs())
-    }
-
     fn look_ups(&self) -> usize {
         self.services.requests().iter().filter(|request| *request == "GET /users.info").count()
     }
@@ -90,10 +71,6 @@ fn profile(email: Option<&str>) -> Value {
 
 fn by_address() -> Value {
     json!({"events": ["app_mention", "message_posted", "slash_command"], "allow": {"emails": ["*@example.com"]}})
-}
-
-fn is_asking(delivery: &Delivery) -> bool {
-    delivery.asking().is_some() && !delivery.is_done() && delivery.runs.is_empty() && delivery.left.is_empty()
 }
 
 #[tokio::test]
@@ -203,7 +180,7 @@ async fn without_the_scope_it_is_decided_without_the_address_and_says_so() {
     assert_eq!((workspace.why().await.as_str(), outside.latest().await.identity), (why, None));
     assert!(outside.command(ANN, "run fix the login").await.contains("could not be looked up."));
     workspace.services.knows(ANN, profile(Some("ann@example.com")));
-    workspace.waits(60).await;
+    workspace.outside.waits(60).await;
     outside.mention(ANN, "1785310310.000100", None, "fix the login").await;
     workspace.pump().await;
     assert_eq!((workspace.look_ups(), outside.runs().await.len()), (2, 1));
@@ -252,8 +229,8 @@ async fn whatever_is_lost_one_run_is_started() {
             let outside = &workspace.outside;
             outside.world.faults.plan(nth, fault);
             story(&workspace).await;
-            workspace.waits(61).await;
-            workspace.waits(61).await;
+            workspace.outside.waits(61).await;
+            workspace.outside.waits(61).await;
             assert_eq!(outside.mention(ANN, THREAD, None, "fix the login").await.0, 202, "{told}");
             workspace.pump().await;
             assert_eq!(outside.runs().await.len(), 1, "{told}");
@@ -275,7 +252,7 @@ async fn what_slack_does_not_answer_is_asked_again() {
         workspace.pump().await;
         let delivery = outside.latest().await;
         assert!(is_asking(&delivery) && delivery.asking().unwrap().failures == 1, "{spoiled:?}: {delivery:?}");
-        assert_eq!(workspace.rings().await, Some(wait), "{spoiled:?}");
+        assert_eq!(workspace.outside.rings().await, Some(wait), "{spoiled:?}");
         assert_eq!((workspace.look_ups(), outside.runs().await.len()), (2, 1), "{spoiled:?}");
     }
 }
@@ -291,8 +268,8 @@ async fn a_slack_that_is_down_is_not_waited_for_longer_than_ten_minutes() {
     while is_asking(&outside.latest().await) {
         // Neither whoever sends it again nor the sweep decides early, or asks early.
         outside.mention(ANN, THREAD, None, "fix the login").await;
-        workspace.waits(0).await;
-        waited += workspace.rings().await.expect("a timer");
+        workspace.outside.waits(0).await;
+        waited += workspace.outside.rings().await.expect("a timer");
     }
     assert!((300..=310).contains(&waited) && workspace.look_ups() == 6, "{waited} s, {} times", workspace.look_ups());
     let why = workspace.why().await;
@@ -370,8 +347,8 @@ async fn whoever_is_let_in_by_address_stops_it_whatever_is_lost() {
             let (run, workspace) = begun().await;
             workspace.outside.world.faults.plan(nth, fault);
             stop(&workspace).await;
-            workspace.waits(61).await;
-            workspace.waits(61).await;
+            workspace.outside.waits(61).await;
+            workspace.outside.waits(61).await;
             assert_eq!(stop(&workspace).await, 202, "{told}");
             assert_eq!(workspace.outside.world.state(run).await, "CANCELLED", "{told}");
             assert!(workspace.outside.latest().await.is_done(), "{told}");

@@ -10,7 +10,7 @@ use ozma_app::deliveries::{self, Wanted};
 use ozma_app::receive;
 use ozma_domain::delivery::{self as domain, DeliverySource, OwedState, Owes, Verdict};
 use ozma_domain::id::DeliveryId;
-use ozma_domain::identity::Asking;
+use ozma_domain::identity::{Asking, Question};
 use ozma_domain::limits;
 use ozma_domain::provider::Control;
 use ozma_store::SavedDelivery;
@@ -119,6 +119,7 @@ fn answer(saved: SavedDelivery) -> Delivery {
         DeliverySource::Account(id) => ("account", id.to_string()),
     };
     let waits_for = delivery.asking().map(waits_for);
+    let unknown = delivery.unknown().map(str::to_owned);
     let (verdict, reason, status) = match delivery.verdict {
         Verdict::Accepted => ("accepted", None, None),
         Verdict::NotUsed(why) => ("not_used", Some(why), None),
@@ -139,7 +140,7 @@ fn answer(saved: SavedDelivery) -> Delivery {
         status,
         repeats,
         waits_for,
-        runs: delivery.runs.into_iter().map(run).collect(),
+        runs: delivery.runs.into_iter().map(|owed| run(owed, unknown.as_deref())).collect(),
         left: delivery.left.into_iter().map(|left| DeliveryLeft { automation: left.name, why: left.why }).collect(),
         word: delivery.told.map(word),
         reply: delivery.reply.map(reply),
@@ -149,18 +150,22 @@ fn answer(saved: SavedDelivery) -> Delivery {
 }
 
 fn waits_for(asking: &Asking) -> String {
-    let who = "its provider to say who caused it";
+    let what = match asking.question {
+        Question::Address => "its provider to say who caused it",
+        Question::Origin => "its provider to say whose code the pull request brings",
+    };
     match &asking.reason {
-        Some(reason) => format!("{who}; asked again at {}: {reason}", asking.next_at),
-        None => who.to_owned(),
+        Some(reason) => format!("{what}; asked again at {}: {reason}", asking.next_at),
+        None => what.to_owned(),
     }
 }
 
-fn run(owed: domain::Owed) -> DeliveryRun {
+fn run(owed: domain::Owed, unknown: Option<&str>) -> DeliveryRun {
+    let no_secrets = || format!("without secrets: {}", domain::no_secrets(unknown));
     let (state, reason) = match owed.state {
         OwedState::Owed => ("owed", None),
         OwedState::Started => match owed.owes {
-            Owes::Run => ("started", None),
+            Owes::Run => ("started", (!owed.secrets).then(no_secrets)),
             Owes::FollowUp => ("followed_up", None),
         },
         OwedState::Refused { reason, .. } => ("refused", Some(reason)),
@@ -185,4 +190,44 @@ fn word(told: domain::Told) -> DeliveryWord {
 
 fn reply(reply: domain::Reply) -> DeliveryReply {
     DeliveryReply { text: reply.text, person: reply.person, posted: reply.posted || reply.place.is_none() }
+}
+
+#[cfg(test)]
+mod tests {
+    use ozma_domain::id::{AutomationId, RunId};
+
+    use super::*;
+
+    #[test]
+    fn a_run_without_secrets_says_why() {
+        let check = |secrets, unknown, expected: Option<&str>| {
+            let owed = domain::Owed {
+                automation: AutomationId::new([1; 16]),
+                name: "fix".to_owned(),
+                run_id: RunId::new(1, [1; 10]),
+                secrets,
+                owes: Owes::Run,
+                state: OwedState::Started,
+            };
+            assert_eq!(run(owed, unknown).reason.as_deref(), expected);
+        };
+        check(true, None, None);
+        check(false, None, Some("without secrets: the code may be a stranger's"));
+        let why =
+            "without secrets: the code may be a stranger's, because it could not be found out whose it is: no route";
+        check(false, Some("no route"), Some(why));
+    }
+
+    #[test]
+    fn what_is_waited_for_is_said() {
+        let check = |question, reason: Option<&str>, expected: &str| {
+            let reason = reason.map(str::to_owned);
+            let asking = Asking { question, failures: 0, next_at: "2026-11-29T10:00:00Z".parse().unwrap(), reason };
+            assert_eq!(waits_for(&asking), expected);
+        };
+        check(Question::Address, None, "its provider to say who caused it");
+        let expected =
+            "its provider to say whose code the pull request brings; asked again at 2026-11-29T10:00:00Z: no route";
+        check(Question::Origin, Some("no route"), expected);
+    }
 }

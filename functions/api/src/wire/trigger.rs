@@ -75,7 +75,7 @@ pub struct TestResult {
     #[schema(value_type = String)]
     pub delivery_id: DeliveryId,
     pub starts: bool,
-    /// Why it would not start a run, or what would go wrong.
+    /// Why it would not start a run, what would go wrong, or who is asked first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub why: Option<String>,
     /// Each condition of the filter, and what it found.

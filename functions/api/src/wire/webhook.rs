@@ -139,7 +139,7 @@ pub struct Delivery {
     pub status: Option<u16>,
     /// How often it came again.
     pub repeats: u32,
-    /// What it waits for before it is decided what it starts: that its provider says who caused it.
+    /// What it waits for before it is decided what it starts: that its provider says who caused it, or whose code it is about.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub waits_for: Option<String>,
     pub runs: Vec<DeliveryRun>,
@@ -170,6 +170,7 @@ pub struct DeliveryRun {
     pub run_id: RunId,
     /// `owed`, `started`, `followed_up` or `refused`.
     pub state: String,
+    /// Why it was refused, or started without secrets.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
 }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use ozma_domain::answer::{Answer, Markup, Posted, Said, Stage};
-use ozma_domain::provider::{Own, Place};
+use ozma_domain::provider::{Origin, Own, Place};
 use ozma_providers::github::{App, CheckRun, Conclusion, Installation, Permissions, Repository, Status};
 use ozma_providers::{Disposition, Error};
 
@@ -46,6 +46,23 @@ pub(super) async fn say(link: &Link, repository: &str, item: u64, text: &str, no
     let speaker = Speaker::of(link, repository, now).await?;
     speaker.with(Permissions::COMMENT).await?.create_comment(&speaker.repository, item, text).await?;
     Ok(())
+}
+
+/// Whose code a pull request brings.
+pub(super) async fn origin(link: &Link, repository: &str, number: u64, now: Timestamp) -> Result<Origin, Failure> {
+    let speaker = Speaker::of(link, repository, now).await?;
+    let needed = |err: Error| {
+        let is_lacking = matches!(err, Error::Refused { status: 403 | 422, .. });
+        let hint = if is_lacking { ". The App needs \"Pull requests\", to read at least" } else { "" };
+        Failure { reason: format!("{err}{hint}"), ..err.into() }
+    };
+    let api = speaker.with(Permissions::JUDGE).await.map_err(needed)?;
+    let pull = api.pull_request(&speaker.repository, number).await.map_err(needed)?;
+    Ok(Origin {
+        code: pull.code(),
+        repository: pull.head_repository.map(|head| head.full_name),
+        branch: pull.head_branch.parse().ok(),
+    })
 }
 
 /// The App of a connection.

@@ -33,7 +33,7 @@ use ozma_providers::{Disposition, Error, Item};
 use ozma_store::{Owed, SavedAnswer, StoreError, Written};
 use tokio::time::timeout;
 
-pub(crate) use self::ask::address_of;
+pub(crate) use self::ask::{address_of, origin_of};
 use self::link::{Link, link, webhook_config};
 pub use self::lost::look_for_lost;
 pub use self::say::{SayError, say};

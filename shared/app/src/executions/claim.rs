@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ozma_domain::artifact::SavedSet;
+use ozma_domain::delivery::EventSnapshot;
 use ozma_domain::environment::EnvironmentConfig;
 use ozma_domain::failure::FailureClass;
 use ozma_domain::id::ExecutionId;
@@ -175,9 +176,8 @@ async fn prompt(app: &App, run: &Run, request: &RunRequest) -> Result<String, St
 /// What the user asked for and did not get.
 fn notices(isolation: Isolation, environment: &EnvironmentConfig, request: &RunRequest) -> Vec<String> {
     let mut notices = Vec::new();
-    if request.event.as_ref().is_some_and(|event| event.without_secrets) {
-        let notice = "no secrets: the code may be a stranger's; the automation's `allow.fork_secrets` says otherwise";
-        notices.push(notice.to_owned());
+    if let Some(why) = request.event.as_ref().and_then(EventSnapshot::no_secrets) {
+        notices.push(format!("no secrets: {why}; the automation's `allow.fork_secrets` says otherwise"));
     }
     if let Some(image) = &environment.docker_image
         && !matches!(isolation, Isolation::Container | Isolation::Fargate)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
-use ozma_domain::delivery::DeliverySource;
+use ozma_domain::delivery::{DeliverySource, EventSnapshot};
 use ozma_domain::id::{ExecutionId, TeamId};
 use ozma_domain::limits;
 use ozma_domain::protocol::{GitCredentials, GitQuestion};
@@ -60,10 +60,10 @@ pub async fn git_credentials(
     let Some(asked) = asked.filter(|asked| of_run.contains(asked)) else {
         return Err(refused("this is none of the run's repositories; tokens are for those alone"));
     };
-    if request.event.as_ref().is_some_and(|event| event.without_secrets) {
-        return Err(refused(
-            "the code may be a stranger's, so that the run has no tokens; the automation's `allow.fork_secrets` says otherwise",
-        ));
+    if let Some(why) = request.event.as_ref().and_then(EventSnapshot::no_secrets) {
+        return Err(refused(format!(
+            "{why}; so the run has no tokens, unless the automation's `allow.fork_secrets` says otherwise"
+        )));
     }
     of_run.retain(|other| other.is_beside(&asked) && *other != asked);
 

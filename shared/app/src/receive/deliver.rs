@@ -5,7 +5,7 @@ use ozma_domain::audit::digest;
 use ozma_domain::automation::Automation;
 use ozma_domain::delivery::{Delivery, DeliverySource, Owed, OwedState, Owes, Reply, Told, Verdict};
 use ozma_domain::id::{AutomationId, DeliveryId, RunId, TeamId};
-use ozma_domain::identity::{Asking, Identity};
+use ozma_domain::identity::{Asking, Identity, Question};
 use ozma_domain::limits;
 use ozma_domain::provider::Occurrence;
 use ozma_domain::text;
@@ -78,18 +78,19 @@ pub(super) async fn deliver(app: &App, arrival: Arrival<'_>) -> Result<Delivered
         Some(saved) => (saved, None),
         None => log(app, &arrival, id, &mut meaning).await?,
     };
-    go_on(app, saved, automations, &arrival.payload, &meaning, duplicate).await
+    go_on(app, saved, automations, &arrival.payload, meaning, duplicate).await
 }
 
 /// Goes on with a delivery that was left half done, if there is one. The runs that it owed are started. Whoever asks its
-/// provider who caused it is told to once more, and not waited for any longer when the time for that is long over.
+/// provider what it does not say is told to once more, and not waited for any longer when the time for that is long over.
 pub async fn finish(app: &App, saved: SavedDelivery) -> Result<Delivered, ReceiveError> {
     let (payload, meaning) = read(app, &saved.delivery).await?;
     let overdue = saved.delivery.asking().filter(|_| Asking::is_overdue(saved.delivery.received_at, app.now()));
     if let Some(identity) = overdue.map(Asking::given_up) {
-        return decide(app, saved, &payload, meaning, identity).await;
+        let known = Delivery { identity: Some(identity), ..saved.delivery.clone() };
+        return decide(app, saved, known, &payload, meaning).await;
     }
-    go_on(app, saved, None, &payload, &meaning, true).await
+    go_on(app, saved, None, &payload, meaning, true).await
 }
 
 /// What a delivery said, and what that means.
@@ -100,16 +101,16 @@ pub(super) async fn read(app: &App, delivery: &Delivery) -> Result<(Value, Meani
     Ok((payload, meaning))
 }
 
-/// Decides what a delivery starts that waited for who caused it, and goes on with it. Of two who do so one is first.
+/// Decides what a delivery starts that waited for what is `known` of it now, and goes on with it. Of two who do so one is
+/// first.
 pub(super) async fn decide(
     app: &App,
     saved: SavedDelivery,
+    known: Delivery,
     payload: &Value,
     mut meaning: Meaning,
-    identity: Identity,
 ) -> Result<Delivered, ReceiveError> {
-    let decided = Delivery { identity: Some(identity), ..saved.delivery.clone() };
-    let (delivery, automations) = plan(app, &Listeners::All, decided, payload, &mut meaning).await?;
+    let (delivery, automations) = plan(app, &Listeners::All, known, payload, &mut meaning).await?;
     let new = SavedDelivery { delivery, ..saved.clone() };
     if app.store.update_delivery(&saved, &new).await? == Written::Lost {
         let Delivery { team, id, .. } = &saved.delivery;
@@ -117,7 +118,7 @@ pub(super) async fn decide(
         return Ok(Delivered { delivery, duplicate: true, refused: None });
     }
     let saved = SavedDelivery { version: saved.version + 1, ..new };
-    go_on(app, saved, Some(automations), payload, &meaning, false).await
+    go_on(app, saved, Some(automations), payload, meaning, false).await
 }
 
 /// Delivers once more what came before, as a delivery of its own: to whoever listens now.
@@ -207,9 +208,11 @@ async fn go_on(
     saved: SavedDelivery,
     automations: Option<Vec<Automation>>,
     payload: &Value,
-    meaning: &Meaning,
+    mut meaning: Meaning,
     duplicate: bool,
 ) -> Result<Delivered, ReceiveError> {
+    // What was found out before it was decided.
+    meaning.complete(&saved.delivery);
     if saved.delivery.asking().is_some() {
         let delivery = note(app, saved, &News::default(), duplicate).await?.delivery;
         people::ask(app, &delivery).await;
@@ -263,7 +266,11 @@ async fn news(
     let reply = |answer: Option<String>| answer.map(|answer| words::reply(delivery, occurrence, answer));
     if let Some(told) = delivery.told.as_ref().filter(|told| told.done.is_none()) {
         let Some(obeyed) = control::obey(app, delivery, &told.word, occurrence).await? else {
-            return Ok(News { runs, identity: Some(Identity::to_be_asked(app.now())), ..News::default() });
+            return Ok(News {
+                runs,
+                identity: Some(Identity::to_be_asked(Question::Address, app.now())),
+                ..News::default()
+            });
         };
         tracing::info!(delivery.id = %delivery.id, word = ?told.word, "{}", obeyed.done);
         let word = Some(obeyed.told(told.word.clone()));
@@ -393,6 +400,7 @@ async fn log_rejection(
         bytes: 0,
         verdict: Verdict::Rejected { status, reason },
         identity: None,
+        origin: None,
         runs: Vec::<Owed>::new(),
         left: Vec::new(),
         told: None,

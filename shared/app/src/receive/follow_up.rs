@@ -60,7 +60,7 @@ pub(super) async fn runs_in(
     app.store.thread(team, &hash(source, conversation), app.now().as_second()).await
 }
 
-/// Who hears it of the automation's run in the conversation.
+/// Who hears it of the automation's run in the conversation. It counts as said.
 pub(super) async fn hears(
     app: &App,
     automation: &Automation,
@@ -68,6 +68,18 @@ pub(super) async fn hears(
     source: &DeliverySource,
     conversation: &str,
 ) -> Result<Hears, StoreError> {
+    let hears = listens(app, automation, row).await?;
+    if !matches!(hears, Hears::Run(_)) {
+        return Ok(hears);
+    }
+    let most = automation.config.trigger.runs_per_object();
+    let subject = format!("said#{}#{}", automation.id, hash(source, conversation));
+    let over = rate::count(app, &automation.team, &subject, HOUR, most).await?;
+    Ok(if over.is_some() { Hears::TooMuch { most } } else { hears })
+}
+
+/// Who would hear it, however much was said.
+pub(super) async fn listens(app: &App, automation: &Automation, row: &ThreadRow) -> Result<Hears, StoreError> {
     let Some(request) = app.store.request(&automation.team, row.run_id).await? else { return Ok(Hears::Nobody) };
     if request.harness == HarnessKind::Shell {
         let run = app.store.run(row.run_id).await?;
@@ -75,10 +87,7 @@ pub(super) async fn hears(
         // Asked for again after its end, the script is started as it was.
         return Ok(if is_at_work { Hears::Script(row.run_id) } else { Hears::Nobody });
     }
-    let most = automation.config.trigger.runs_per_object();
-    let subject = format!("said#{}#{}", automation.id, hash(source, conversation));
-    let over = rate::count(app, &automation.team, &subject, HOUR, most).await?;
-    Ok(if over.is_some() { Hears::TooMuch { most } } else { Hears::Run(row.run_id) })
+    Ok(Hears::Run(row.run_id))
 }
 
 /// Remembers the run for the conversation that the event belongs to, if it belongs to one; `began` started the run.

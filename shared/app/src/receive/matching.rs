@@ -5,7 +5,7 @@ use ozma_domain::delivery::{Delivery, DeliverySource, Left, Owed, OwedState, Owe
 use ozma_domain::event_key;
 use ozma_domain::filter::Condition;
 use ozma_domain::id::{DeliveryId, RunId, TeamId};
-use ozma_domain::identity::Identity;
+use ozma_domain::identity::{Identity, Question};
 use ozma_domain::limits;
 use ozma_domain::provider::{Decoded, Occurrence, Own, Provider, Refused};
 use ozma_domain::template::InvalidField;
@@ -19,7 +19,7 @@ use super::arrival::{Arrival, Listeners};
 use super::follow_up::{self, Hears};
 use super::people::Address;
 use super::start::rendered;
-use super::{control, people, words};
+use super::{control, origin, people, words};
 use crate::App;
 use crate::deliveries;
 
@@ -47,6 +47,13 @@ impl Meaning {
 
     pub(super) fn occurrence(&self) -> Option<&Occurrence> {
         if let Self::Known(occurrence) = self { Some(occurrence) } else { None }
+    }
+
+    /// Fills in what was found out since.
+    pub(super) fn complete(&mut self, delivery: &Delivery) {
+        if let (Self::Known(occurrence), Some(origin)) = (self, &delivery.origin) {
+            occurrence.comes_from(origin);
+        }
     }
 
     /// What happened, by its name.
@@ -77,6 +84,7 @@ pub(super) fn begun(app: &App, arrival: &Arrival<'_>, id: DeliveryId, meaning: &
         bytes: arrival.body.len() as u64,
         verdict: Verdict::Accepted,
         identity: None,
+        origin: None,
         runs: Vec::new(),
         left: Vec::new(),
         told: None,
@@ -86,7 +94,7 @@ pub(super) fn begun(app: &App, arrival: &Arrival<'_>, id: DeliveryId, meaning: &
 }
 
 /// What an event starts, and who was left out. With the automations of its runs. Or nothing yet, where that depends on who
-/// caused it and its provider is to be asked.
+/// caused it, or on whose code it is about, and its provider is to be asked.
 pub(super) async fn plan(
     app: &App,
     listeners: &Listeners,
@@ -94,6 +102,7 @@ pub(super) async fn plan(
     payload: &Value,
     meaning: &mut Meaning,
 ) -> Result<(Delivery, Vec<Automation>), StoreError> {
+    meaning.complete(&delivery);
     if let Meaning::NotUsed { why, .. } = meaning {
         delivery.verdict = Verdict::NotUsed(why.clone());
         return Ok((delivery, Vec::new()));
@@ -115,13 +124,20 @@ pub(super) async fn plan(
     {
         let address = people::address(app, &delivery, occurrence).await?;
         if matches!(address, Address::ToAsk) {
-            delivery.identity = Some(Identity::to_be_asked(app.now()));
+            delivery.identity = Some(Identity::to_be_asked(Question::Address, app.now()));
             return Ok((delivery, Vec::new()));
         }
         unknown = address.unknown(occurrence);
     }
     let occurrence = meaning.occurrence();
     let event = meaning.event(payload);
+    if delivery.identity.is_none()
+        && awaits_origin(app, &automations, &event, &rows).await?
+        && origin::may_be_asked(app, &delivery).await?
+    {
+        delivery.identity = Some(Identity::to_be_asked(Question::Origin, app.now()));
+        return Ok((delivery, Vec::new()));
+    }
     let (mut started, mut refusing, mut near, mut answer) = (Vec::new(), Vec::new(), Vec::new(), None);
     for automation in automations {
         let config = &automation.config;
@@ -190,6 +206,30 @@ pub(super) async fn plan(
 fn awaits_address(trigger: &Trigger, event: &Event<'_>, row: Option<&ThreadRow>) -> bool {
     let Some(listed) = trigger.if_listed(event) else { return false };
     listed.verdict(event).is_ok() || (row.is_some() && listed.continues(event).is_ok())
+}
+
+/// Whether an automation would take the event, and for a new run: one that hears it has the secrets that it has.
+async fn awaits_origin(
+    app: &App,
+    automations: &[Automation],
+    event: &Event<'_>,
+    rows: &[ThreadRow],
+) -> Result<bool, StoreError> {
+    for automation in automations {
+        let AutomationConfig { paused, trigger, .. } = &automation.config;
+        if *paused || !trigger.awaits_origin(event) {
+            continue;
+        }
+        let row = rows.iter().find(|row| row.automation == automation.id && trigger.continues(event).is_ok());
+        let is_heard = match row {
+            Some(row) => !matches!(follow_up::listens(app, automation, row).await?, Hears::Nobody),
+            None => false,
+        };
+        if !is_heard {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Notes why an automation is not started.
@@ -273,7 +313,7 @@ async fn listening(app: &App, listeners: &Listeners, delivery: &Delivery) -> Res
 pub struct Tried {
     /// Whether it would start a run.
     pub starts: bool,
-    /// Why it would not, or what would go wrong.
+    /// Why it would not, what would go wrong, or who is asked first.
     pub why: Option<String>,
     /// Each condition of its filter, and what it found.
     pub conditions: Vec<Condition>,
@@ -309,10 +349,14 @@ pub async fn try_out(
             address => address.unknown(occurrence),
         };
     }
+    meaning.complete(&delivery);
     let event = meaning.event(&payload);
+    if config.trigger.awaits_origin(&event) && origin::may_be_asked(app, &delivery).await? {
+        unknown = meaning.occurrence().map(origin::to_be_asked);
+    }
     let (start, mut why) = match (&meaning, config.trigger.verdict(&event)) {
         (Meaning::NotUsed { why, .. }, _) => (None, Some(why.clone())),
-        (_, Ok(start)) => (Some(start), None),
+        (_, Ok(start)) => (Some(start), unknown),
         (_, Err(err)) => (None, unknown.or(Some(err.to_string()))),
     };
     let mut tried = Tried {
@@ -327,8 +371,10 @@ pub async fn try_out(
     match rendered(config, &delivery, &payload) {
         Ok(prompt) => (tried.prompt, tried.absent) = (Some(prompt.text), prompt.absent),
         Err(err) => {
+            if tried.starts {
+                why = Some(err);
+            }
             tried.starts = false;
-            why.get_or_insert(err);
         }
     }
     let keys = meaning.occurrence().map(|occurrence| &occurrence.keys);

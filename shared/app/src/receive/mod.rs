@@ -6,7 +6,8 @@
 //! | --- | --- |
 //! | `arrival` | who sent it, and whether that is true, over the bytes as they came; then what it says |
 //! | `people` | who did it, where that decides whether they may, as far as it is known |
-//! | `identify` | who did it, asked of the provider |
+//! | `origin` | whose code it is about, where that decides about secrets and the payload does not say it |
+//! | `identify` | what its provider is asked for: who did it, or whose code it is about |
 //! | `matching` | which automations it starts, and why not the others |
 //! | `deliver` | what is written, in which order, and what whoever goes on finds |
 //! | `start` | one run of one automation |
@@ -22,6 +23,7 @@ mod follow_up;
 #[cfg(feature = "outbound")]
 mod identify;
 mod matching;
+mod origin;
 mod people;
 mod start;
 mod words;

@@ -51,13 +51,13 @@ pub(super) async fn address(
     Ok(if is_connected { Address::ToAsk } else { Address::Settled })
 }
 
-/// Sets the question who it was on its way, if it is due. If that is lost, the sweep does so.
+/// Sets the question on its way that a delivery waits for, if it is due. If that is lost, the sweep does so.
 pub(super) async fn ask(app: &App, delivery: &Delivery) {
     if delivery.asking().is_none_or(|asking| app.now() < asking.next_at) {
         return;
     }
     let message = QueueMessage::Identify { team: delivery.team.clone(), delivery: delivery.id };
     if let Err(err) = app.queue.send(message).await {
-        tracing::warn!(delivery.id = %delivery.id, error = %text::chain(&err), "could not ask yet who somebody is");
+        tracing::warn!(delivery.id = %delivery.id, error = %text::chain(&err), "could not ask yet what an event does not say");
     }
 }

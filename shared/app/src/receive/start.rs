@@ -136,6 +136,7 @@ fn request(
         place: occurrence.and_then(|occurrence| occurrence.place.clone()),
         commit: occurrence.and_then(|occurrence| occurrence.subject.head_sha.clone()),
         without_secrets: !owed.secrets,
+        unknown_origin: delivery.unknown().filter(|_| !owed.secrets).map(str::to_owned),
     };
     let cap = keys.map(|keys| ObjectCap { object: keys.object.clone(), most: config.trigger.runs_per_object() });
     NewRun {

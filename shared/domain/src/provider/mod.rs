@@ -79,7 +79,7 @@ pub struct Occurrence {
     /// provider for more may set it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub right: Option<Right>,
-    /// A caller that asked the provider for more may set it.
+    /// A caller that asked the provider for more may set it: [`Occurrence::comes_from`].
     pub code: Code,
     /// A pull request that is not ready for review.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
@@ -258,6 +258,17 @@ pub enum Code {
     Unknown,
 }
 
+/// Whose code a pull request brings, as its provider says when it is asked. Of one and the same pull request it never changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    pub code: Code,
+    /// `owner/name`. None: it was deleted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub repository: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub branch: Option<GitRef>,
+}
+
 /// What counts as our own doing, and how people address us.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -346,6 +357,26 @@ impl Provider {
 impl Occurrence {
     pub fn is(&self, name: &str) -> bool {
         self.names.iter().any(|of| of == name)
+    }
+
+    /// The pull request that it is about, by its repository and number, if the payload leaves open whose code that brings and
+    /// the provider can be asked: of comments GitHub's says no more than that they are on one.
+    pub fn of_unknown_origin(&self) -> Option<(&str, u64)> {
+        let Subject { kind, repository, number, .. } = &self.subject;
+        let is_open = self.provider == Provider::Github && self.code == Code::Unknown;
+        let is_open = is_open && *kind == SubjectKind::PullRequest;
+        repository.as_deref().zip(*number).filter(|_| is_open)
+    }
+
+    /// Fills in what the payload left open. What it says itself stays.
+    pub fn comes_from(&mut self, origin: &Origin) {
+        if self.of_unknown_origin().is_none() {
+            return;
+        }
+        self.code = origin.code;
+        self.subject.head_repository.clone_from(&origin.repository);
+        self.subject.head_branch.clone_from(&origin.branch);
+        self.keys.branch = payload::keys(self.provider, &self.subject, self.code, '#').branch;
     }
 
     /// What somebody did at a place where there is no code but that of our own repositories.

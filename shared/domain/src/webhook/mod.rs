@@ -96,7 +96,7 @@ impl WebhookConfig {
         self.provider.or_else(|| Provider::of_scheme(self.auth))
     }
 
-    /// Whether there is somebody to ask what could not be delivered: a GitHub App, for itself.
+    /// Whether there is somebody to ask what could not be delivered, and what payloads do not say: a GitHub App, for itself.
     pub fn is_looked_after(&self) -> bool {
         self.provider() == Some(Provider::Github) && self.connection.as_ref().is_some_and(|c| c.app_id.is_some())
     }

@@ -76,6 +76,7 @@ impl Outside {
             place: Some(place.clone()),
             commit: commit.map(str::to_owned),
             without_secrets: false,
+            unknown_origin: None,
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) enum Spoiled {
     Status(u16),
     /// It is done, and the answer breaks off.
     ReplyLost,
+    /// It is never answered.
+    Silence,
 }
 
 #[derive(Default)]
@@ -44,6 +46,8 @@ struct Inner {
     people: BTreeMap<String, Value>,
     /// Apps of GitHub, and repositories where they are not installed.
     not_installed: Vec<(u64, String)>,
+    /// Where the branch of each pull request of GitHub is, as it tells that: null where that is gone. None: it has none.
+    head: Option<Value>,
     /// Each token of GitHub: by which App, and what for.
     minted: Vec<(u64, Value)>,
 }
@@ -86,6 +90,11 @@ impl Services {
     /// From now on Slack says that of somebody.
     pub(crate) fn knows(&self, person: &str, answer: Value) {
         self.lock().people.insert(person.to_owned(), answer);
+    }
+
+    /// From now on the branch of each pull request of GitHub is in that repository.
+    pub(crate) fn head(&self, repository: Value) {
+        self.lock().head = Some(repository);
     }
 
     pub(crate) fn is_spoiled(&self) -> bool {
@@ -142,6 +151,12 @@ impl Inner {
                 self.minted.push((app, body.clone()));
                 let token = format!("ghs_token_{:05}", self.minted.len());
                 (201, json!({"token": token, "expires_at": "2026-11-21T09:00:00Z"}))
+            }
+            ("GET", ["repos", owner, name, "pulls", _]) => {
+                let Some(repo) = self.head.clone() else { return edited(false) };
+                let base = json!({"id": 1, "full_name": format!("{owner}/{name}")});
+                let head = json!({"sha": "a".repeat(40), "ref": "changes", "repo": repo});
+                ok(json!({"state": "open", "head": head, "base": {"sha": "b", "ref": "main", "repo": base}}))
             }
             ("GET", ["repos", _, _, "issues", _, "comments"]) => {
                 let told = self.of("comment").map(|comment| {
@@ -284,10 +299,15 @@ async fn serve(
         return Response::new(Body::from(r#"{"url": null}"#));
     }
     let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") };
-    let mut inner = services.lock();
-    inner.requests.push(format!("{method} {}", uri.path()));
-    let number = inner.requests.len();
-    let spoiled = inner.spoiled.take_if(|(at, _)| *at == number).map(|(_, how)| how);
+    let spoiled = {
+        let mut inner = services.lock();
+        inner.requests.push(format!("{method} {}", uri.path()));
+        let number = inner.requests.len();
+        inner.spoiled.take_if(|(at, _)| *at == number).map(|(_, how)| how)
+    };
+    if spoiled == Some(Spoiled::Silence) {
+        std::future::pending::<()>().await;
+    }
     let respond = |status: u16, body: Body| {
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(status).expect("a status");
@@ -296,7 +316,7 @@ async fn serve(
     if let Some(Spoiled::Status(status)) = spoiled {
         return respond(status, Body::from(r#"{"message": "no"}"#));
     }
-    let (status, answer) = inner.answer(app(&headers), &method, &uri, &body);
+    let (status, answer) = services.lock().answer(app(&headers), &method, &uri, &body);
     if spoiled == Some(Spoiled::ReplyLost) {
         let broken = stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("lost"))]);
         return respond(status, Body::from_stream(broken));

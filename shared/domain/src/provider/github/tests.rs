@@ -15,7 +15,7 @@ use serde_json::json;
 use super::*;
 use crate::limits;
 use crate::provider::broken::{breaks, broken, holds};
-use crate::provider::{OwnSign, SubjectKind};
+use crate::provider::{Keys, Origin, OwnSign, SubjectKind};
 
 #[derive(Deserialize)]
 struct Example {
@@ -195,6 +195,29 @@ fn code_of_a_pull_request_is_the_repositorys_or_a_forks() {
     // As an issue it does not say.
     let comment = changed("issue_comment-created-pull_request", json!({}));
     assert_eq!((comment.code, comment.subject.kind), (Code::Unknown, SubjectKind::PullRequest));
+}
+
+#[test]
+fn what_github_says_of_a_pull_request_is_what_its_own_events_say() {
+    let check = |code, repository: Option<&str>, branch: Option<&str>| {
+        let (repository, branch_of) = (repository.map(str::to_owned), Some("changes".parse().unwrap()));
+        let origin = Origin { code, repository, branch: branch_of };
+        let mut comment = changed("issue_comment-created-pull_request", json!({}));
+        let before = comment.keys.clone();
+        assert_eq!(before.branch, None);
+        comment.comes_from(&origin);
+        assert_eq!((comment.code, comment.of_unknown_origin()), (code, None));
+        assert_eq!(comment.keys, Keys { branch: branch.map(str::to_owned), ..before });
+    };
+    let own = changed("issue_comment-created-pull_request", json!({})).subject.repository.unwrap();
+    check(Code::Repository, Some(&own), Some(&format!("{own}:changes")));
+    check(Code::Fork, Some("eve/Hello-World"), Some("eve/Hello-World:changes"));
+    check(Code::Fork, None, None);
+    // What the payload says counts.
+    let fork = changed("pull_request-opened", json!({"/pull_request/head/repo": null}));
+    let mut same = fork.clone();
+    same.comes_from(&Origin { code: Code::Repository, repository: None, branch: None });
+    assert_eq!(same, fork);
 }
 
 #[test]
