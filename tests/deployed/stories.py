@@ -194,8 +194,12 @@ def a_poison_message_is_parked_and_its_batch_goes_on(world):
     sqs, parking = world.client("sqs"), world.output["ParkingQueueUrl"]
     poison = ["not json", '{"type": "unheard of"}', '{"type": "tick", "team": "NOT A TEAM"}', ""]
     entries = [{"Id": str(at), "MessageBody": body or " "} for at, body in enumerate(poison)]
-    for url in (world.output["TicksQueueUrl"], world.output["EndsQueueUrl"]):
-        assert not sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed")
+    for queue in ("Ticks", "Ends", "Errands"):
+        assert not sqs.send_message_batch(QueueUrl=world.output[f"{queue}QueueUrl"], Entries=entries).get("Failed")
+    # What is understood, and belongs elsewhere.
+    tick, end = json.dumps({"type": "tick", "team": "main"}), json.dumps({"type": "complete", "team": "main", "run": "019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f10"})
+    for queue, body in (("Ticks", end), ("Ends", tick), ("Errands", end)):
+        sqs.send_message(QueueUrl=world.output[f"{queue}QueueUrl"], MessageBody=body, MessageGroupId="main")
     assert world.until(world.accept("true"))["state"] == "SUCCEEDED"
     world.invoke("settle", {"source": "aws.ecs", "detail": "nothing of the kind"})
     world.invoke("settle", {"hello": 1})
@@ -204,12 +208,18 @@ def a_poison_message_is_parked_and_its_batch_goes_on(world):
 
     def all_parked():
         parked.extend(json.loads(body) for body in world.messages(parking))
-        return len(parked) >= 2 * len(poison) + 3
+        return len(parked) >= 3 * (len(poison) + 1) + 3
 
     wait_until(lambda: f"all are parked: {parked}", all_parked)
     functions = sorted({message["function"] for message in parked})
-    assert functions == ["announce", "dispatch", "schedule", "settle"], functions
+    assert functions == ["announce", "dispatch", "notify", "schedule", "settle"], functions
     assert all(message["reason"] for message in parked), parked
+    misplaced = sorted(message["reason"] for message in parked if message["reason"].startswith("it belongs"))
+    assert misplaced == [
+        "it belongs into the queue of ends, and dispatch takes from that of ticks",
+        "it belongs into the queue of ends, and notify takes from that of errands",
+        "it belongs into the queue of ticks, and announce takes from that of ends",
+    ], misplaced
     world.quiet()
 
 
@@ -350,7 +360,7 @@ def secrets_travel_in_the_claim_alone(world):
 
 @story
 def a_function_without_its_variables_says_which(world):
-    for name, variable in (("webhook", "OZ_"), ("dispatch", "OZ_CLAIM_KEY_SECRET"), ("announce", "OZ_AUDIT_SEED_SECRET"), ("settle", "OZ_")):
+    for name, variable in (("webhook", "OZ_"), ("dispatch", "OZ_CLAIM_KEY_SECRET"), ("announce", "OZ_AUDIT_SEED_SECRET"), ("notify", "OZ_WEBHOOK_KEY_SECRET"), ("settle", "OZ_")):
         folder = os.path.join(world.emulator.folder, f"bare-{name}")
         with zipfile.ZipFile(os.path.join(os.environ["OZ_ZIPS"], f"{name}.zip")) as packed:
             program = packed.extract("bootstrap", folder)
