@@ -11,7 +11,7 @@ import zipfile
 
 import fargate
 from emulator import wait_until
-from world import ENDED, World
+from world import FUNCTIONS, World
 
 STORIES = []
 
@@ -221,6 +221,71 @@ def a_poison_message_is_parked_and_its_batch_goes_on(world):
         "it belongs into the queue of ticks, and announce takes from that of ends",
     ], misplaced
     world.quiet()
+
+
+@story
+def a_service_that_hangs_keeps_no_end_waiting(world):
+    # No receiver can be reached from here: what hangs is the last that is asked before one is.
+    hanging, held = threading.Event(), []
+
+    def hang(call, body):
+        if call == "DynamoDB.GetItem" and b"msg_" in body:
+            held.append(body)
+            hanging.wait(60)
+
+    def log():
+        return world.api("GET", "/subscriptions/slow/deliveries")["deliveries"]
+
+    config = {"name": "slow", "url": "https://receiver.invalid/", "events": ["run.queued", "run.started", "run.succeeded"]}
+    slow = world.api("POST", "/subscriptions", config)["id"]
+    world.aws.answer = hang
+    try:
+        # More than any function takes from a queue at once here: five times ten.
+        for ten in range(6):
+            ids = [f"msg_0351BT5XclOIVf0Pcfe0{ten}{one}" for one in range(10)]
+            errands = [{"type": "notify", "team": "main", "subscription": slow, "notification": name} for name in ids]
+            entries = [{"Id": str(at), "MessageBody": json.dumps(errand)} for at, errand in enumerate(errands)]
+            assert not world.client("sqs").send_message_batch(QueueUrl=world.output["ErrandsQueueUrl"], Entries=entries).get("Failed")
+        wait_until(lambda: f"they hang: {len(held)}", lambda: len(held) >= 3)
+        run = world.accept("true")
+        assert world.until(run)["state"] == "SUCCEEDED"
+        # Before the first of them gives up.
+        world.published(run, seconds=30)
+        wait_until("the audit is sealed", lambda: any("manifest/" in key for key in world.objects(run)), 30)
+        wait_until(lambda: f"it is noted who is to be told: {log()}", lambda: len(log()) == 3)
+        assert not any(told["attempts"] for told in log()), log()
+    finally:
+        world.aws.answer = lambda call, body: None
+        hanging.set()
+    wait_until(lambda: f"each is tried: {log()}", lambda: all(told["attempts"] and told["attempts"][0]["error"] for told in log()))
+    world.api("DELETE", f"/subscriptions/{slow}")
+    world.quiet()
+
+
+@story
+def nobody_who_speaks_to_services_can_seal(world):
+    functions, roles = world.client("lambda"), world.client("iam")
+
+    def may(function, action):
+        """The resources on which a function may do that."""
+        role = functions.get_function_configuration(FunctionName=world.output[f"{function.capitalize()}Function"])["Role"].rpartition("/")[2]
+        found = []
+        for name in roles.list_role_policies(RoleName=role)["PolicyNames"]:
+            for statement in roles.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]["Statement"]:
+                one_or_many = lambda value: value if isinstance(value, list) else [value]
+                if action in one_or_many(statement["Action"]):
+                    found += one_or_many(statement["Resource"])
+        return found
+
+    def those_who(action, word):
+        return {function for function in FUNCTIONS if any(word in resource for resource in may(function, action))}
+
+    read = "secretsmanager:GetSecretValue"
+    assert those_who(read, "AuditSeed") == {"announce", "sweep"}
+    assert those_who("events:PutEvents", ":event-bus/") == {"announce", "sweep"}
+    assert those_who("s3:PutObject", "/manifest/") == {"announce", "sweep"}
+    assert those_who(read, "/vault/") == {"executions", "notify"}
+    assert len(may("announce", read)) == 1, may("announce", read)
 
 
 @story
