@@ -54,6 +54,7 @@ def workloads(warm):
 
     tick = json.dumps({"type": "tick", "team": "main"})
     complete = json.dumps({"type": "complete", "team": "main", "run": run})
+    answer = json.dumps({"type": "answer", "team": "main", "run": run})
     event = lambda made: lambda: made
     return {
         "webhook": ("a signed webhook, accepted", lambda: warm.signed(automation, b'{"type":"deployment.requested"}')),
@@ -64,6 +65,7 @@ def workloads(warm):
         "settle": ("a stop that is known", event(ended)),
         "sweep": ("one agent at work, nothing to repair", event(example("sweep-scheduled"))),
         "announce": ("an end that is published", event(of_queue([complete]))),
+        "notify": ("a run that nobody is told of", event(of_queue([answer]))),
     }
 
 
@@ -71,7 +73,7 @@ def check_answer(name, answer):
     """Whatever is measured has to have worked."""
     if name in ("webhook", "api", "executions"):
         assert answer["statusCode"] in (200, 202), (name, answer)
-    if name in ("dispatch", "announce"):
+    if name in ("dispatch", "announce", "notify"):
         assert not (answer or {}).get("batchItemFailures"), (name, answer)
 
 

@@ -11,7 +11,7 @@ import zipfile
 
 import fargate
 from emulator import wait_until
-from world import ENDED, World
+from world import FUNCTIONS, World
 
 STORIES = []
 
@@ -194,8 +194,12 @@ def a_poison_message_is_parked_and_its_batch_goes_on(world):
     sqs, parking = world.client("sqs"), world.output["ParkingQueueUrl"]
     poison = ["not json", '{"type": "unheard of"}', '{"type": "tick", "team": "NOT A TEAM"}', ""]
     entries = [{"Id": str(at), "MessageBody": body or " "} for at, body in enumerate(poison)]
-    for url in (world.output["TicksQueueUrl"], world.output["EndsQueueUrl"]):
-        assert not sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed")
+    for queue in ("Ticks", "Ends", "Errands"):
+        assert not sqs.send_message_batch(QueueUrl=world.output[f"{queue}QueueUrl"], Entries=entries).get("Failed")
+    # What is understood, and belongs elsewhere.
+    tick, end = json.dumps({"type": "tick", "team": "main"}), json.dumps({"type": "complete", "team": "main", "run": "019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f10"})
+    for queue, body in (("Ticks", end), ("Ends", tick), ("Errands", end)):
+        sqs.send_message(QueueUrl=world.output[f"{queue}QueueUrl"], MessageBody=body, MessageGroupId="main")
     assert world.until(world.accept("true"))["state"] == "SUCCEEDED"
     world.invoke("settle", {"source": "aws.ecs", "detail": "nothing of the kind"})
     world.invoke("settle", {"hello": 1})
@@ -204,13 +208,84 @@ def a_poison_message_is_parked_and_its_batch_goes_on(world):
 
     def all_parked():
         parked.extend(json.loads(body) for body in world.messages(parking))
-        return len(parked) >= 2 * len(poison) + 3
+        return len(parked) >= 3 * (len(poison) + 1) + 3
 
     wait_until(lambda: f"all are parked: {parked}", all_parked)
     functions = sorted({message["function"] for message in parked})
-    assert functions == ["announce", "dispatch", "schedule", "settle"], functions
+    assert functions == ["announce", "dispatch", "notify", "schedule", "settle"], functions
     assert all(message["reason"] for message in parked), parked
+    misplaced = sorted(message["reason"] for message in parked if message["reason"].startswith("it belongs"))
+    assert misplaced == [
+        "it belongs into the queue of ends, and dispatch takes from that of ticks",
+        "it belongs into the queue of ends, and notify takes from that of errands",
+        "it belongs into the queue of ticks, and announce takes from that of ends",
+    ], misplaced
     world.quiet()
+
+
+@story
+def a_service_that_hangs_keeps_no_end_waiting(world):
+    # No receiver can be reached from here: what hangs is the last that is asked before one is.
+    hanging, held = threading.Event(), []
+
+    def hang(call, body):
+        if call == "DynamoDB.GetItem" and b"msg_" in body:
+            held.append(body)
+            hanging.wait(60)
+
+    def log():
+        return world.api("GET", "/subscriptions/slow/deliveries")["deliveries"]
+
+    config = {"name": "slow", "url": "https://receiver.invalid/", "events": ["run.queued", "run.started", "run.succeeded"]}
+    slow = world.api("POST", "/subscriptions", config)["id"]
+    world.aws.answer = hang
+    try:
+        # More than any function takes from a queue at once here: five times ten.
+        for ten in range(6):
+            ids = [f"msg_0351BT5XclOIVf0Pcfe0{ten}{one}" for one in range(10)]
+            errands = [{"type": "notify", "team": "main", "subscription": slow, "notification": name} for name in ids]
+            entries = [{"Id": str(at), "MessageBody": json.dumps(errand)} for at, errand in enumerate(errands)]
+            assert not world.client("sqs").send_message_batch(QueueUrl=world.output["ErrandsQueueUrl"], Entries=entries).get("Failed")
+        wait_until(lambda: f"they hang: {len(held)}", lambda: len(held) >= 3)
+        run = world.accept("true")
+        assert world.until(run)["state"] == "SUCCEEDED"
+        # Before the first of them gives up.
+        world.published(run, seconds=30)
+        wait_until("the audit is sealed", lambda: any("manifest/" in key for key in world.objects(run)), 30)
+        wait_until(lambda: f"it is noted who is to be told: {log()}", lambda: len(log()) == 3)
+        assert not any(told["attempts"] for told in log()), log()
+    finally:
+        world.aws.answer = lambda call, body: None
+        hanging.set()
+    wait_until(lambda: f"each is tried: {log()}", lambda: all(told["attempts"] and told["attempts"][0]["error"] for told in log()))
+    world.api("DELETE", f"/subscriptions/{slow}")
+    world.quiet()
+
+
+@story
+def nobody_who_speaks_to_services_can_seal(world):
+    functions, roles = world.client("lambda"), world.client("iam")
+
+    def may(function, action):
+        """The resources on which a function may do that."""
+        role = functions.get_function_configuration(FunctionName=world.output[f"{function.capitalize()}Function"])["Role"].rpartition("/")[2]
+        found = []
+        for name in roles.list_role_policies(RoleName=role)["PolicyNames"]:
+            for statement in roles.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]["Statement"]:
+                one_or_many = lambda value: value if isinstance(value, list) else [value]
+                if action in one_or_many(statement["Action"]):
+                    found += one_or_many(statement["Resource"])
+        return found
+
+    def those_who(action, word):
+        return {function for function in FUNCTIONS if any(word in resource for resource in may(function, action))}
+
+    read = "secretsmanager:GetSecretValue"
+    assert those_who(read, "AuditSeed") == {"announce", "sweep"}
+    assert those_who("events:PutEvents", ":event-bus/") == {"announce", "sweep"}
+    assert those_who("s3:PutObject", "/manifest/") == {"announce", "sweep"}
+    assert those_who(read, "/vault/") == {"executions", "notify"}
+    assert len(may("announce", read)) == 1, may("announce", read)
 
 
 @story
@@ -350,7 +425,7 @@ def secrets_travel_in_the_claim_alone(world):
 
 @story
 def a_function_without_its_variables_says_which(world):
-    for name, variable in (("webhook", "OZ_"), ("dispatch", "OZ_CLAIM_KEY_SECRET"), ("announce", "OZ_AUDIT_SEED_SECRET"), ("settle", "OZ_")):
+    for name, variable in (("webhook", "OZ_"), ("dispatch", "OZ_CLAIM_KEY_SECRET"), ("announce", "OZ_AUDIT_SEED_SECRET"), ("notify", "OZ_WEBHOOK_KEY_SECRET"), ("settle", "OZ_")):
         folder = os.path.join(world.emulator.folder, f"bare-{name}")
         with zipfile.ZipFile(os.path.join(os.environ["OZ_ZIPS"], f"{name}.zip")) as packed:
             program = packed.extract("bootstrap", folder)

@@ -101,7 +101,7 @@ class Warm:
         sqs, handed = self.world.client("sqs"), True
         while handed:
             handed = False
-            for name, queue in (("dispatch", "TicksQueueUrl"), ("announce", "EndsQueueUrl")):
+            for name, queue in (("dispatch", "TicksQueueUrl"), ("announce", "EndsQueueUrl"), ("notify", "ErrandsQueueUrl")):
                 url = self.world.output[queue]
                 for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1).get("Messages", []):
                     answer = self.invoke(stage, name, of_queue([message["Body"]]))

@@ -19,7 +19,7 @@ from emulator import REGION, Emulator, Gate, wait_until
 from fargate import Fargate
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
-FUNCTIONS = ["webhook", "api", "executions", "schedule", "dispatch", "settle", "sweep", "announce"]
+FUNCTIONS = ["webhook", "api", "executions", "schedule", "dispatch", "settle", "sweep", "announce", "notify"]
 ENDED = ("SUCCEEDED", "FAILED", "ERROR", "CANCELLED")
 
 

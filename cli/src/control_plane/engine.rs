@@ -8,14 +8,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use ozma_app::App;
-use ozma_app::answers::{look_for_lost, tell};
-use ozma_app::complete::complete;
-use ozma_app::deliver::deliver;
-use ozma_app::dispatch::drain;
-use ozma_app::notify::changed;
-use ozma_app::ports::{ContainerEnd, QueueMessage};
-use ozma_app::receive::identify;
-use ozma_app::reply;
+use ozma_app::handle;
+use ozma_app::ports::{ContainerEnd, QueueMessage, QueueName};
 use ozma_app::settle::container_gone;
 use ozma_app::sweep::sweep;
 use ozma_boot::local::{LocalLauncher, LocalQueue};
@@ -101,14 +95,11 @@ async fn handle_messages(app: Arc<App>, queue: Arc<LocalQueue>, handlers: TaskTr
     let mut receivers = Receivers::default();
     loop {
         let message = queue.receive().await;
-        let (room, permit) = match &message {
+        let (room, permit) = match (&message, message.queue()) {
             // It waits for its turn by itself.
-            QueueMessage::Notify { subscription, .. } => (receivers.room_of(subscription), None),
-            QueueMessage::Answer { .. }
-            | QueueMessage::Reply { .. }
-            | QueueMessage::Identify { .. }
-            | QueueMessage::LookForLost { .. } => (answering.clone(), None),
-            _ => (handling.clone(), handling.clone().acquire_owned().await.ok()),
+            (QueueMessage::Notify { subscription, .. }, _) => (receivers.room_of(subscription), None),
+            (_, QueueName::Errands) => (answering.clone(), None),
+            (_, QueueName::Ticks | QueueName::Ends) => (handling.clone(), handling.clone().acquire_owned().await.ok()),
         };
         let app = app.clone();
         handlers.spawn(async move {
@@ -144,28 +135,11 @@ impl Receivers {
 
 /// Whether it worked.
 async fn handle(app: &App, message: &QueueMessage, work: Work) -> bool {
-    let failed = match message {
-        QueueMessage::Tick { .. } if work == Work::NoStarts => None,
-        QueueMessage::Tick { team } => drain(app, team).await.err().map(|err| logged("a tick", &err)),
-        QueueMessage::Complete { run, .. } => complete(app, *run).await.err().map(|err| logged("an end", &err)),
-        QueueMessage::Changed { run, execution, topic, at, .. } => {
-            changed(app, *run, *execution, *topic, *at).await.err().map(|err| logged("a change of a run", &err))
-        }
-        QueueMessage::Answer { run, .. } => tell(app, *run).await.err().map(|err| logged("an answer", &err)),
-        QueueMessage::Notify { team, subscription, notification } => {
-            deliver(app, team, subscription, notification).await.err().map(|err| logged("a notification", &err))
-        }
-        QueueMessage::Reply { team, delivery } => {
-            reply::post(app, team, *delivery).await.err().map(|err| logged("a reply", &err))
-        }
-        QueueMessage::LookForLost { team, webhook } => {
-            look_for_lost(app, team, webhook).await.err().map(|err| logged("a look for lost events", &err))
-        }
-        QueueMessage::Identify { team, delivery } => {
-            identify(app, team, *delivery).await.err().map(|err| logged("who caused a delivery", &err))
-        }
-    };
-    failed.is_none()
+    if work == Work::NoStarts && message.queue() == QueueName::Ticks {
+        return true;
+    }
+    let handled = handle::message(app, message).await;
+    handled.inspect_err(|err| logged("a message", err)).is_ok()
 }
 
 async fn handle_exits(

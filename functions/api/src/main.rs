@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ozma_app::ports::QueueName;
 use ozma_app::{App, Settings};
 use ozma_boot::aws;
 
@@ -11,7 +12,7 @@ fn main() -> ExitCode {
         let settings = Settings { webhook_key: aws.webhook_key().await?, ..aws.settings()? };
         let app = App {
             archive: aws.archive()?,
-            queue: aws.queue()?,
+            queue: aws.queue(&QueueName::ALL)?,
             launcher: aws.launcher()?,
             vault: aws.vault()?,
             settings: Arc::new(settings),

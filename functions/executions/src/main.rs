@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ozma_app::ports::QueueName;
 use ozma_app::{App, Settings};
 use ozma_boot::aws;
 
@@ -11,8 +12,8 @@ fn main() -> ExitCode {
         let settings = Settings { claim_key: aws.claim_key().await?, ..aws.settings()? };
         let app = App {
             archive: aws.archive()?,
-            queue: aws.queue()?,
-            timer: aws.timer()?,
+            queue: aws.queue(&QueueName::ALL)?,
+            timer: aws.timer(QueueName::Ticks)?,
             vault: aws.vault()?,
             settings: Arc::new(settings),
             ..aws.app()?

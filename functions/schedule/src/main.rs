@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use ozma_app::App;
+use ozma_app::ports::QueueName;
 use ozma_boot::aws;
 use ozma_domain::text::chain;
 use ozma_schedule::{Disposition, handle};
@@ -11,7 +12,8 @@ use serde_json::Value;
 
 fn main() -> ExitCode {
     aws::run(async |aws| {
-        let app = App { archive: aws.archive()?, queue: aws.queue()?, ..aws.app()? };
+        let app =
+            App { archive: aws.archive()?, queue: aws.queue(&[QueueName::Ticks, QueueName::Ends])?, ..aws.app()? };
         let parking = aws.parking()?;
         lambda_runtime::run(service_fn(async |event: LambdaEvent<Value>| {
             let Err(err) = handle(&app, &event.payload).await else { return Ok::<_, lambda_runtime::Error>(()) };

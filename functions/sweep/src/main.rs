@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use lambda_runtime::{LambdaEvent, service_fn};
+use ozma_app::ports::QueueName;
 use ozma_app::sweep::sweep;
 use ozma_app::{App, Settings};
 use ozma_boot::aws;
@@ -17,9 +18,9 @@ fn main() -> ExitCode {
             Settings { claim_key: aws.claim_key().await?, signing_seed: aws.signing_seed().await?, ..aws.settings()? };
         let app = App {
             archive: aws.archive()?,
-            queue: aws.queue()?,
+            queue: aws.queue(&QueueName::ALL)?,
             launcher: aws.launcher()?,
-            timer: aws.timer()?,
+            timer: aws.timer(QueueName::Ticks)?,
             bus: aws.bus()?,
             vault: aws.vault()?,
             settings: Arc::new(settings),

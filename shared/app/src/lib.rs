@@ -17,6 +17,7 @@ pub mod deliveries;
 pub mod dispatch;
 pub mod environments;
 pub mod executions;
+pub mod handle;
 pub mod launch;
 pub mod list;
 pub mod messages;

@@ -68,7 +68,34 @@ pub enum QueueMessage {
     Identify { team: TeamId, delivery: DeliveryId },
 }
 
+/// Where a message waits. Each queue has takers of its own, which hold what its messages need and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum QueueName {
+    /// For those who start agents.
+    Ticks,
+    /// What became of runs, for those who seal and publish.
+    Ends,
+    /// What is to be said to services outside, or asked of them, for those who speak to them: they may take their time.
+    Errands,
+}
+
+impl QueueName {
+    pub const ALL: [Self; 3] = [Self::Ticks, Self::Ends, Self::Errands];
+}
+
 impl QueueMessage {
+    pub fn queue(&self) -> QueueName {
+        match self {
+            Self::Tick { .. } => QueueName::Ticks,
+            Self::Complete { .. } | Self::Changed { .. } => QueueName::Ends,
+            Self::Answer { .. }
+            | Self::Notify { .. }
+            | Self::Reply { .. }
+            | Self::Identify { .. }
+            | Self::LookForLost { .. } => QueueName::Errands,
+        }
+    }
+
     pub fn team(&self) -> &TeamId {
         match self {
             Self::Tick { team }
@@ -246,6 +273,16 @@ pub trait Clock: Send + Sync {
 
     /// 256 bits from a cryptographic generator.
     fn random(&self) -> [u8; 32];
+}
+
+impl fmt::Display for QueueName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ticks => "ticks",
+            Self::Ends => "ends",
+            Self::Errands => "errands",
+        })
+    }
 }
 
 impl fmt::Debug for LaunchRequest {

@@ -1,43 +1,30 @@
-//! Work on SQS: ticks for the dispatcher in one queue, ended runs and what is told of runs in another. Standard queues with the
-//! team as message group, or the subscription: they deliver fairly between groups, and still many messages of one at a time.
+//! Work on SQS: a queue for each kind of taker. Standard queues with the team as message group, or the subscription: they
+//! deliver fairly between groups, and still many messages of one at a time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
-use ozma_app::ports::{PortError, Queue, QueueMessage};
+use ozma_app::ports::{PortError, Queue, QueueMessage, QueueName};
 
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
     client: Client,
-    ticks_url: Option<String>,
-    ends_url: Option<String>,
+    urls: BTreeMap<QueueName, String>,
 }
 
 impl SqsQueue {
-    /// A function that frees no slot has no queue for ticks, and one that tells of no run none for ends.
-    pub fn new(client: Client, ticks_url: Option<String>, ends_url: Option<String>) -> Self {
-        Self { client, ticks_url, ends_url }
+    /// With the addresses of the queues that the function sends to, and of no others.
+    pub fn new(client: Client, urls: impl IntoIterator<Item = (QueueName, String)>) -> Self {
+        Self { client, urls: urls.into_iter().collect() }
     }
 
     /// Sends a message that nobody receives before `delay` is over: at most 15 minutes, in whole seconds.
     pub(crate) async fn send_after(&self, delay: Duration, message: &QueueMessage) -> Result<(), PortError> {
-        let url = match message {
-            QueueMessage::Tick { .. } => {
-                let missing = || PortError::new("this function has no queue for ticks (OZ_TICKS_QUEUE_URL)");
-                self.ticks_url.as_ref().ok_or_else(missing)?
-            }
-            QueueMessage::Complete { .. }
-            | QueueMessage::Changed { .. }
-            | QueueMessage::Answer { .. }
-            | QueueMessage::Notify { .. }
-            | QueueMessage::Reply { .. }
-            | QueueMessage::Identify { .. }
-            | QueueMessage::LookForLost { .. } => {
-                let missing = || PortError::new("this function has no queue for ends (OZ_ENDS_QUEUE_URL)");
-                self.ends_url.as_ref().ok_or_else(missing)?
-            }
-        };
+        let queue = message.queue();
+        let missing = || PortError::new(format!("this function does not send to the queue of {queue}"));
+        let url = self.urls.get(&queue).ok_or_else(missing)?;
         let body = body(message)?;
         let mut send = self.client.send_message().queue_url(url).message_group_id(group(message)).message_body(body);
         if !delay.is_zero() {
@@ -59,13 +46,7 @@ impl Queue for SqsQueue {
 pub(crate) fn group(message: &QueueMessage) -> &str {
     match message {
         QueueMessage::Notify { subscription, .. } => subscription.as_str(),
-        QueueMessage::Tick { .. }
-        | QueueMessage::Complete { .. }
-        | QueueMessage::Changed { .. }
-        | QueueMessage::Answer { .. }
-        | QueueMessage::Reply { .. }
-        | QueueMessage::Identify { .. }
-        | QueueMessage::LookForLost { .. } => message.team().as_str(),
+        _ => message.team().as_str(),
     }
 }
 

@@ -10,7 +10,7 @@ use aws_sdk_scheduler::types::{
     ActionAfterCompletion, FlexibleTimeWindow, FlexibleTimeWindowMode, SqsParameters, Target,
 };
 use jiff::{Timestamp, Unit};
-use ozma_app::ports::{Clock, PortError, QueueMessage, Timer};
+use ozma_app::ports::{Clock, PortError, QueueMessage, QueueName, Timer};
 use ozma_domain::audit::digest;
 
 use crate::queue::{SqsQueue, body, group};
@@ -18,45 +18,37 @@ use crate::queue::{SqsQueue, body, group};
 /// SQS delays no longer.
 const LONGEST_DELAY: Duration = Duration::from_secs(900);
 
+/// A timer of one queue: a function has one for what it does later itself.
 pub struct AwsTimer {
-    pub queue: SqsQueue,
+    pub queue: QueueName,
+    pub queue_arn: String,
+    pub sqs: SqsQueue,
     pub clock: Arc<dyn Clock>,
     pub scheduler: Client,
     /// The group that the timers of this installation are in.
     pub group: String,
     /// The role with which Scheduler sends to the queue.
     pub role_arn: String,
-    /// Of the queues that it sends to, those that the function uses.
-    pub ticks_queue_arn: Option<String>,
-    pub ends_queue_arn: Option<String>,
 }
 
 #[async_trait]
 impl Timer for AwsTimer {
     async fn send_at(&self, at: Timestamp, message: QueueMessage) -> Result<(), PortError> {
+        if message.queue() != self.queue {
+            let reason = format!("this function has no timer for the queue of {}", message.queue());
+            return Err(PortError::new(reason));
+        }
         let delay = whole_seconds_until(self.clock.now(), at);
         if delay <= LONGEST_DELAY {
-            return self.queue.send_after(delay, &message).await;
+            return self.sqs.send_after(delay, &message).await;
         }
-        let queue_arn = match &message {
-            QueueMessage::Tick { .. } => self.ticks_queue_arn.as_ref(),
-            QueueMessage::Answer { .. } | QueueMessage::Notify { .. } => self.ends_queue_arn.as_ref(),
-            QueueMessage::Complete { .. }
-            | QueueMessage::Changed { .. }
-            | QueueMessage::Reply { .. }
-            | QueueMessage::Identify { .. }
-            | QueueMessage::LookForLost { .. } => None,
-        };
-        let Some(queue_arn) = queue_arn else {
-            return Err(PortError::new("this function sends no such message later than in 15 minutes"));
-        };
         let (body, at) = (body(&message)?, next_second(at));
         // The same message for the same time is one schedule: a repetition finds it there.
         let name = digest(format!("{at} {body}").as_bytes()).to_string();
         let name: String = name.chars().filter(char::is_ascii_hexdigit).take(48).collect();
         let built = |err: aws_sdk_scheduler::error::BuildError| PortError::because("could not plan a message", err);
         let sqs = SqsParameters::builder().message_group_id(group(&message)).build();
-        let target = Target::builder().arn(queue_arn).role_arn(&self.role_arn);
+        let target = Target::builder().arn(&self.queue_arn).role_arn(&self.role_arn);
         let window = FlexibleTimeWindow::builder().mode(FlexibleTimeWindowMode::Off).build().map_err(built)?;
         let created = self
             .scheduler

@@ -46,7 +46,7 @@ fn filter(level: Level) -> EnvFilter {
         Level::Info => "info",
         Level::Debug => "debug",
     };
-    const OURS: [&str; 13] = [
+    const OURS: [&str; 14] = [
         "app",
         "local",
         "aws",
@@ -59,6 +59,7 @@ fn filter(level: Level) -> EnvFilter {
         "settle",
         "sweep",
         "announce",
+        "notify",
         "store",
     ];
     let ours: Vec<String> = OURS.iter().map(|name| format!("ozma_{name}={level}")).collect();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use ozma_app::ports::QueueMessage;
-use ozma_app::{App, Settings, automations, complete, dispatch, environments, schedules, settle, sweep};
+use ozma_app::ports::{QueueMessage, QueueName};
+use ozma_app::{App, Settings, automations, environments, handle, schedules, settle, sweep};
 use ozma_domain::audit::manifest::public_key;
 use ozma_domain::automation::{Automation, AutomationConfig};
 use ozma_domain::environment::EnvironmentConfig;
@@ -249,16 +249,10 @@ impl World {
         let (core, app) = (self.core.clone(), self.app.clone());
         self.spawn(async move {
             let work = async {
-                match &message {
-                    QueueMessage::Tick { team } => dispatch::drain(&app, team).await.is_ok(),
-                    QueueMessage::Complete { run, .. } => complete::complete(&app, *run).await.is_ok(),
-                    // Nobody subscribes in a history: what is sent is none of its business.
-                    QueueMessage::Changed { .. }
-                    | QueueMessage::Answer { .. }
-                    | QueueMessage::Notify { .. }
-                    | QueueMessage::Reply { .. }
-                    | QueueMessage::Identify { .. }
-                    | QueueMessage::LookForLost { .. } => true,
+                match message.queue() {
+                    QueueName::Ticks | QueueName::Ends => handle::message(&app, &message).await.is_ok(),
+                    // Nobody subscribes or waits for an answer in a history.
+                    QueueName::Errands => true,
                 }
             };
             if !matches!(core.handler(work).await, Ok(true)) {

@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{AcceptedRun, Idempotency, NewRun, accept};
-use ozma_app::ports::QueueMessage;
-use ozma_app::{App, Settings, answers, complete, deliver, dispatch, executions, notify, receive, reply};
+use ozma_app::{App, Settings, dispatch, executions, handle};
 use ozma_domain::artifact::{SavedFile, SavedKind, SavedSet};
 use ozma_domain::audit::manifest::public_key;
 use ozma_domain::harness::HarnessKind;
@@ -150,22 +149,7 @@ impl World {
     /// Handles what is in the queue, errors and all: a message that fails is gone, as after a crash.
     pub async fn pump(&self) {
         while !self.queue.is_empty() {
-            match self.queue.receive().await {
-                QueueMessage::Tick { team } => drop(dispatch::drain(&self.app, &team).await),
-                QueueMessage::Complete { run, .. } => drop(complete::complete(&self.app, run).await),
-                QueueMessage::Changed { run, execution, topic, at, .. } => {
-                    drop(notify::changed(&self.app, run, execution, topic, at).await);
-                }
-                QueueMessage::Answer { run, .. } => drop(answers::tell(&self.app, run).await),
-                QueueMessage::Notify { team, subscription, notification } => {
-                    drop(deliver::deliver(&self.app, &team, &subscription, &notification).await);
-                }
-                QueueMessage::Reply { team, delivery } => drop(reply::post(&self.app, &team, delivery).await),
-                QueueMessage::LookForLost { team, webhook } => {
-                    drop(answers::look_for_lost(&self.app, &team, &webhook).await);
-                }
-                QueueMessage::Identify { team, delivery } => drop(receive::identify(&self.app, &team, delivery).await),
-            }
+            drop(handle::message(&self.app, &self.queue.receive().await).await);
         }
     }
 

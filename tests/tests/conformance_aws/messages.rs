@@ -1,5 +1,6 @@
 //! Queue, timer and bus: what is sent is received from SQS.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,7 +8,7 @@ use aws_sdk_scheduler::types::{ActionAfterCompletion, FlexibleTimeWindowMode};
 use aws_sdk_sqs::types::QueueAttributeName;
 use jiff::{SignedDuration, Timestamp};
 use ozma_app::clock::SystemClock;
-use ozma_app::ports::{Clock, QueueMessage, RunEnded, Timer};
+use ozma_app::ports::{Clock, QueueMessage, QueueName, RunEnded, Timer};
 use ozma_aws::bus::EventBridgeBus;
 use ozma_aws::queue::SqsQueue;
 use ozma_aws::timer::AwsTimer;
@@ -62,24 +63,25 @@ fn decoded(body: &str) -> QueueMessage {
 
 struct Queues {
     queue: SqsQueue,
-    ticks_arn: String,
-    ends_arn: String,
+    arns: BTreeMap<QueueName, String>,
     received: UnboundedReceiver<QueueMessage>,
 }
 
 async fn queues(emulator: &Emulator) -> Queues {
     let sqs = aws_sdk_sqs::Client::new(emulator.sdk());
-    let ((ticks, ticks_arn), (ends, ends_arn)) = (queue(&sqs, "ticks").await, queue(&sqs, "ends").await);
     let (done, received) = unbounded_channel();
-    poll(&sqs, ticks.clone(), done.clone(), |body| match decoded(body) {
-        tick @ QueueMessage::Tick { .. } => tick,
-        other => panic!("{other:?} is in the queue of ticks"),
-    });
-    poll(&sqs, ends.clone(), done, |body| match decoded(body) {
-        tick @ QueueMessage::Tick { .. } => panic!("{tick:?} is in the queue of ends"),
-        other => other,
-    });
-    Queues { queue: SqsQueue::new(sqs, Some(ticks), Some(ends)), ticks_arn, ends_arn, received }
+    let (mut urls, mut arns) = (BTreeMap::new(), BTreeMap::new());
+    for name in QueueName::ALL {
+        let (url, arn) = queue(&sqs, &name.to_string()).await;
+        poll(&sqs, url.clone(), done.clone(), move |body| {
+            let message = decoded(body);
+            assert_eq!(message.queue(), name, "{message:?}");
+            message
+        });
+        urls.insert(name, url);
+        arns.insert(name, arn);
+    }
+    Queues { queue: SqsQueue::new(sqs, urls), arns, received }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,15 +96,15 @@ async fn the_queue_in_sqs() {
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/timers";
 
-fn timer(emulator: &Emulator, queues: &Queues, group: &str) -> AwsTimer {
+fn timer(emulator: &Emulator, queues: &Queues, queue: QueueName, group: &str) -> AwsTimer {
     AwsTimer {
-        queue: queues.queue.clone(),
+        queue,
+        queue_arn: queues.arns[&queue].clone(),
+        sqs: queues.queue.clone(),
         clock: Arc::new(SystemClock),
         scheduler: aws_sdk_scheduler::Client::new(emulator.sdk()),
         group: group.to_owned(),
         role_arn: ROLE.to_owned(),
-        ticks_queue_arn: Some(queues.ticks_arn.clone()),
-        ends_queue_arn: Some(queues.ends_arn.clone()),
     }
 }
 
@@ -111,7 +113,7 @@ async fn the_timer_in_sqs() {
     let emulator = Emulator::start().await;
     timer_conforms(async || {
         let queues = queues(&emulator).await;
-        let timer = Arc::new(timer(&emulator, &queues, "no-group-is-needed"));
+        let timer = Arc::new(timer(&emulator, &queues, QueueName::Ticks, "no-group-is-needed"));
         // SQS delays by whole seconds.
         TimerUnderTest {
             timer,
@@ -130,7 +132,8 @@ async fn beyond_a_quarter_of_an_hour_the_timer_is_a_schedule_made_once() {
     let scheduler = aws_sdk_scheduler::Client::new(emulator.sdk());
     let group = "timers";
     scheduler.create_schedule_group().name(group).send().await.expect("a group");
-    let timer = timer(&emulator, &queues, group);
+    let timer_of = |queue| timer(&emulator, &queues, queue, group);
+    let timer = timer_of(QueueName::Ticks);
     let tick = |team: &str| QueueMessage::Tick { team: team.parse().expect("a team") };
     let planned = async || {
         let listed = scheduler.list_schedules().group_name(group).send().await.expect("lists");
@@ -149,7 +152,7 @@ async fn beyond_a_quarter_of_an_hour_the_timer_is_a_schedule_made_once() {
     assert_eq!(schedule.action_after_completion(), Some(&ActionAfterCompletion::Delete));
     assert_eq!(schedule.flexible_time_window().map(|window| window.mode()), Some(&FlexibleTimeWindowMode::Off));
     let target = schedule.target().expect("a target");
-    assert_eq!((target.arn(), target.role_arn()), (queues.ticks_arn.as_str(), ROLE));
+    assert_eq!((target.arn(), target.role_arn()), (queues.arns[&QueueName::Ticks].as_str(), ROLE));
     assert_eq!(target.input().map(decoded), Some(tick("a")), "Scheduler sends what the queue would have sent");
     assert_eq!(target.sqs_parameters().and_then(|sqs| sqs.message_group_id()), Some("a"));
 
@@ -162,14 +165,17 @@ async fn beyond_a_quarter_of_an_hour_the_timer_is_a_schedule_made_once() {
 
     let others = planned().await;
     let end = QueueMessage::Complete { team: "a".parse().expect("a team"), run: RunId::new(1, [7; 10]) };
-    assert!(timer.send_at(at, end).await.is_err(), "an end is told at once");
+    for at in [SystemClock.now(), at] {
+        let err = timer.send_at(at, end.clone()).await.expect_err("an end is told at once");
+        assert_eq!(err.what, "this function has no timer for the queue of ends");
+    }
 
     let notify = notify("a", 1);
-    timer.send_at(at, notify.clone()).await.expect("plans");
+    timer_of(QueueName::Errands).send_at(at, notify.clone()).await.expect("plans");
     let new = planned().await.into_iter().find(|name| !others.contains(name)).expect("one more");
     let schedule = scheduler.get_schedule().group_name(group).name(new).send().await.expect("the schedule");
     let target = schedule.target().expect("a target");
-    assert_eq!((target.arn(), target.input().map(decoded)), (queues.ends_arn.as_str(), Some(notify)));
+    assert_eq!((target.arn(), target.input().map(decoded)), (queues.arns[&QueueName::Errands].as_str(), Some(notify)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

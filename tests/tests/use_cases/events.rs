@@ -12,7 +12,7 @@ use axum::http::Request;
 use base64::Engine as _;
 use jiff::Timestamp;
 use ozma_api::wire::CreateRunRequest;
-use ozma_app::ports::QueueMessage;
+use ozma_app::ports::{QueueMessage, QueueName};
 use ozma_domain::automation::Automation;
 use ozma_domain::id::ExecutionId;
 use ozma_schedule::{Handled, handle};
@@ -70,7 +70,7 @@ fn each_payload_is_read_by_its_type() {
             reads_whole::<CreateRunRequest>(&payload)
         } else if is(&["api-", "executions-", "webhook-"]) {
             reads_whole::<ApiGatewayV2httpRequest>(&payload)
-        } else if is(&["dispatch-", "announce-"]) {
+        } else if is(&["dispatch-", "announce-", "notify-"]) {
             reads_whole::<SqsEvent>(&payload)
         } else if is(&["settle-", "sweep-", "schedule-eventbridge"]) {
             reads_whole::<EventBridgeEvent<Value>>(&payload)
@@ -89,15 +89,23 @@ fn each_payload_is_read_by_its_type() {
 fn messages_of_queues_are_ours_but_for_the_poisoned() {
     let messages = |name: &str| -> Vec<Option<QueueMessage>> {
         let event: SqsEvent = serde_json::from_value(payload(name)).expect("an event");
-        event.records.iter().map(|record| serde_json::from_str(record.body.as_deref()?).ok()).collect()
+        let read = event.records.iter().map(|record| serde_json::from_str(record.body.as_deref()?).ok());
+        let read: Vec<Option<QueueMessage>> = read.collect();
+        let queue = match name.split('-').next() {
+            Some("dispatch") => QueueName::Ticks,
+            Some("announce") => QueueName::Ends,
+            _ => QueueName::Errands,
+        };
+        assert!(read.iter().flatten().all(|message| message.queue() == queue), "{name} is for another function");
+        read
     };
     assert!(matches!(messages("dispatch-tick.json")[..], [Some(QueueMessage::Tick { .. })]));
     assert!(matches!(messages("dispatch-poison.json")[..], [Some(QueueMessage::Tick { .. }), None]));
     assert!(matches!(messages("announce-complete.json")[..], [Some(QueueMessage::Complete { .. })]));
-    let told = messages("announce-notify.json");
-    assert!(matches!(told[..], [Some(QueueMessage::Changed { .. }), Some(QueueMessage::Notify { .. })]));
-    assert!(matches!(messages("announce-reply.json")[..], [Some(QueueMessage::Reply { .. })]));
-    assert!(matches!(messages("announce-identify.json")[..], [Some(QueueMessage::Identify { .. })]));
+    assert!(matches!(messages("announce-changed.json")[..], [Some(QueueMessage::Changed { .. })]));
+    assert!(matches!(messages("notify-notify.json")[..], [Some(QueueMessage::Notify { .. })]));
+    assert!(matches!(messages("notify-reply.json")[..], [Some(QueueMessage::Reply { .. })]));
+    assert!(matches!(messages("notify-identify.json")[..], [Some(QueueMessage::Identify { .. })]));
 }
 
 #[test]

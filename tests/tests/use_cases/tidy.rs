@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ozma-settle", BELOW_FUNCTIONS),
     ("ozma-sweep", BELOW_FUNCTIONS),
     ("ozma-announce", BELOW_FUNCTIONS),
+    ("ozma-notify", BELOW_FUNCTIONS),
     ("ozma-agent", &["ozma-domain"]),
     ("oz", &["ozma-domain", "ozma-app", "ozma-boot", "ozma-webhook", "ozma-api", "ozma-executions", "ozma-agent"]),
 ];

@@ -1,7 +1,7 @@
 //! Outcomes on the bus, work in queues, and what is parked.
 
 use jiff::Timestamp;
-use ozma_app::ports::{Bus, Queue, QueueMessage, RunEnded};
+use ozma_app::ports::{Bus, Queue, QueueMessage, QueueName, RunEnded};
 use ozma_aws::bus::EventBridgeBus;
 use ozma_aws::parking::Parking;
 use ozma_aws::queue::SqsQueue;
@@ -52,18 +52,18 @@ async fn an_entry_that_failed_is_an_error_though_the_call_is_answered() {
 }
 
 #[tokio::test]
-async fn a_queue_that_the_function_does_not_have_is_named_by_its_variable() {
+async fn a_queue_that_the_function_does_not_have_is_named() {
     let seam = Seam::new([]);
-    let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&seam.sdk()), Some("ticks".to_owned()), None);
+    let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&seam.sdk()), [(QueueName::Ticks, "ticks".to_owned())]);
     let err = queue.send(QueueMessage::Complete { team: team(), run: execution(1).run }).await.unwrap_err();
-    assert!(err.what.contains("OZ_ENDS_QUEUE_URL"), "{err}");
+    assert_eq!(err.what, "this function does not send to the queue of ends");
 }
 
 #[tokio::test]
 async fn the_team_is_the_message_group_so_that_queues_are_fair() {
     let seam = Seam::new([ok("SendMessage", json!({ "MessageId": "1" }))]);
-    let queue =
-        SqsQueue::new(aws_sdk_sqs::Client::new(&seam.sdk()), Some("https://sqs.example/ticks".to_owned()), None);
+    let ticks = (QueueName::Ticks, "https://sqs.example/ticks".to_owned());
+    let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&seam.sdk()), [ticks]);
     queue.send(QueueMessage::Tick { team: team() }).await.unwrap();
     let body = r#"{"type":"tick","team":"acme"}"#;
     let expected = json!({ "QueueUrl": "https://sqs.example/ticks", "MessageGroupId": "acme", "MessageBody": body });

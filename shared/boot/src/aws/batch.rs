@@ -2,32 +2,28 @@
 //! later comes back, and neither keeps the others waiting.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use futures_util::future::join_all;
-use ozma_app::ports::QueueMessage;
+use ozma_app::ports::{QueueMessage, QueueName};
 use ozma_aws::parking::Parking;
 use ozma_domain::text::chain;
 
-/// What is to become of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Disposition {
-    Done,
-    /// It will be delivered again.
-    Retry,
-    /// It will never succeed: it is kept where a person looks.
-    Park {
-        reason: String,
-    },
+/// Who takes messages, and from which queue.
+pub struct Taker {
+    pub function: &'static str,
+    pub queue: QueueName,
+    /// What will never be handled is kept here, where a person looks.
+    pub parking: Parking,
 }
 
-/// Hands each message of a batch to `handle`, and answers which of them have to come again. Messages that say the same
-/// are handled once: what was done after the last of them arrived serves all.
-pub async fn each_record(
-    function: &str,
-    parking: &Parking,
+/// Hands each message of a batch to `handle`, and answers which of them have to come again: those that fail. Messages that
+/// say the same are handled once: what was done after the last of them arrived serves all.
+pub async fn each_record<E: Error + 'static>(
+    taker: &Taker,
     event: SqsEvent,
-    handle: impl AsyncFn(&QueueMessage) -> Disposition,
+    handle: impl AsyncFn(&QueueMessage) -> Result<(), E>,
 ) -> SqsBatchResponse {
     let mut batch: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for record in event.records {
@@ -35,21 +31,17 @@ pub async fn each_record(
         batch.entry(record.body.unwrap_or_default()).or_default().push(record.message_id.unwrap_or_default());
     }
     let handled = batch.iter().map(async |(body, ids)| {
-        let disposition = match serde_json::from_str::<QueueMessage>(body) {
-            Ok(message) => handle(&message).await,
-            Err(err) => Disposition::Park { reason: format!("it is not a message that {function} knows: {err}") },
+        let reason = match taker.read(body) {
+            Ok(message) => {
+                let err = handle(&message).await.err()?;
+                tracing::error!(?message, error = %chain(&err), "a message could not be handled; it comes again");
+                return Some(ids);
+            }
+            Err(reason) => reason,
         };
-        match disposition {
-            Disposition::Done => None,
-            Disposition::Retry => Some(ids),
-            Disposition::Park { reason } => match parking.park(function, &reason, body).await {
-                Ok(()) => None,
-                Err(err) => {
-                    tracing::error!(error = %chain(&err), reason, "a message could not be parked; it comes again");
-                    Some(ids)
-                }
-            },
-        }
+        let err = taker.parking.park(taker.function, &reason, body).await.err()?;
+        tracing::error!(error = %chain(&err), reason, "a message could not be parked; it comes again");
+        Some(ids)
     });
     let mut response = SqsBatchResponse::default();
     for id in join_all(handled).await.into_iter().flatten().flatten() {
@@ -58,6 +50,20 @@ pub async fn each_record(
         response.batch_item_failures.push(failure);
     }
     response
+}
+
+impl Taker {
+    /// An error is the reason for which the message is parked.
+    fn read(&self, body: &str) -> Result<QueueMessage, String> {
+        let Self { function, queue, .. } = self;
+        let message: QueueMessage =
+            serde_json::from_str(body).map_err(|err| format!("it is not a message that {function} knows: {err}"))?;
+        let theirs = message.queue();
+        if theirs != *queue {
+            return Err(format!("it belongs into the queue of {theirs}, and {function} takes from that of {queue}"));
+        }
+        Ok(message)
+    }
 }
 
 #[cfg(test)]
@@ -74,6 +80,7 @@ mod tests {
     use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
     use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
     use aws_smithy_types::body::SdkBody;
+    use ozma_app::ports::PortError;
     use serde_json::Value;
 
     use super::*;
@@ -103,6 +110,8 @@ mod tests {
         format!(r#"{{"type":"tick","team":"{team}"}}"#)
     }
 
+    const END: &str = r#"{"type":"complete","team":"a","run":"019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f10"}"#;
+
     /// What became of a batch.
     #[derive(Debug, Default, PartialEq)]
     struct Became {
@@ -114,7 +123,7 @@ mod tests {
         parked: Vec<Value>,
     }
 
-    /// Handles messages of these ids and bodies. The team `later` cannot be served now, the team `never` never.
+    /// Handles messages of these ids and bodies. The team `later` cannot be served now.
     async fn batch(status: u16, messages: &[(Option<&str>, &str)]) -> Became {
         let sqs = Sqs { status, parked: Arc::default() };
         let config = aws_sdk_sqs::Config::builder()
@@ -134,14 +143,11 @@ mod tests {
             })
             .collect();
         let handled = Mutex::new(Vec::new());
-        let response = each_record("dispatch", &parking, event, async |message| {
+        let taker = Taker { function: "dispatch", queue: QueueName::Ticks, parking };
+        let response = each_record(&taker, event, async |message| {
             let QueueMessage::Tick { team } = message else { panic!("{message:?}") };
             handled.lock().unwrap().push(team.to_string());
-            match team.as_str() {
-                "later" => Disposition::Retry,
-                "never" => Disposition::Park { reason: "there is no such team".to_owned() },
-                _ => Disposition::Done,
-            }
+            if team.as_str() == "later" { Err(PortError::new("there is no capacity")) } else { Ok(()) }
         })
         .await;
         let again = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
@@ -181,7 +187,7 @@ mod tests {
             ("", "it is not a message that dispatch knows: "),
             (r#"{"type":"of another version"}"#, "it is not a message that dispatch knows: unknown variant"),
             (r#"{"type":"tick","team":"NOT A TEAM"}"#, "it is not a message that dispatch knows: "),
-            (&tick("never"), "there is no such team"),
+            (END, "it belongs into the queue of ends, and dispatch takes from that of ticks"),
         ] {
             let became = batch(200, &[(Some("1"), body), (Some("2"), &tick("a"))]).await;
             assert!(became.handled.contains(&"a".to_owned()) && became.again.is_empty(), "{body}: {became:?}");

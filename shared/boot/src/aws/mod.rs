@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use ozma_app::clock::SystemClock;
-use ozma_app::ports::{Launcher, PortError, Queue, Timer, Vault};
+use ozma_app::ports::{Launcher, PortError, Queue, QueueName, Timer, Vault};
 use ozma_app::{App, Settings};
 use ozma_aws::bus::EventBridgeBus;
 pub use ozma_aws::launcher::stopped::Task;
@@ -30,7 +30,7 @@ use ozma_domain::token::ApiKey;
 use ozma_store::{Archive, Store, StoreError};
 use secrecy::{ExposeSecret, SecretString};
 
-pub use self::batch::{Disposition, each_record};
+pub use self::batch::{Taker, each_record};
 use self::unwired::Unwired;
 pub use self::variables::InvalidVariable;
 use self::variables::Variables;
@@ -159,8 +159,9 @@ impl Aws {
         Ok(Archive::new(self.s3(), self.variables.required("OZ_ARCHIVE_BUCKET")?))
     }
 
-    pub fn queue(&self) -> Result<Arc<dyn Queue>, StartError> {
-        Ok(Arc::new(self.sqs()?))
+    /// For messages that belong into these queues.
+    pub fn queue(&self, names: &[QueueName]) -> Result<Arc<dyn Queue>, StartError> {
+        Ok(Arc::new(self.sqs(names)?))
     }
 
     pub fn launcher(&self) -> Result<Arc<dyn Launcher>, StartError> {
@@ -175,27 +176,22 @@ impl Aws {
         Ok(Arc::new(EcsLauncher::new(aws_sdk_ecs::Client::new(&self.sdk), options)))
     }
 
-    pub fn timer(&self) -> Result<Arc<dyn Timer>, StartError> {
-        let ticks_queue_arn = Some(self.variables.required("OZ_TICKS_QUEUE_ARN")?);
-        Ok(Arc::new(AwsTimer { ticks_queue_arn, ..self.timer_over(self.sqs()?)? }))
-    }
-
-    /// For what is told of runs, and no ticks.
-    pub fn ends_timer(&self) -> Result<Arc<dyn Timer>, StartError> {
-        let ends_queue_arn = Some(self.variables.required("OZ_ENDS_QUEUE_ARN")?);
-        Ok(Arc::new(AwsTimer { ends_queue_arn, ..self.timer_over(self.sqs_of_ends()?)? }))
-    }
-
-    fn timer_over(&self, queue: SqsQueue) -> Result<AwsTimer, StartError> {
-        Ok(AwsTimer {
+    /// For messages that belong into that queue.
+    pub fn timer(&self, queue: QueueName) -> Result<Arc<dyn Timer>, StartError> {
+        let queue_arn = match queue {
+            QueueName::Ticks => "OZ_TICKS_QUEUE_ARN",
+            QueueName::Ends => "OZ_ENDS_QUEUE_ARN",
+            QueueName::Errands => "OZ_ERRANDS_QUEUE_ARN",
+        };
+        Ok(Arc::new(AwsTimer {
             queue,
+            queue_arn: self.variables.required(queue_arn)?,
+            sqs: self.sqs(&[queue])?,
             clock: Arc::new(SystemClock),
             scheduler: aws_sdk_scheduler::Client::new(&self.sdk),
             group: self.variables.required("OZ_TIMER_GROUP")?,
             role_arn: self.variables.required("OZ_TIMER_ROLE_ARN")?,
-            ticks_queue_arn: None,
-            ends_queue_arn: None,
-        })
+        }))
     }
 
     pub fn bus(&self) -> Result<Arc<EventBridgeBus>, StartError> {
@@ -236,15 +232,20 @@ impl Aws {
         Ok(Parking::new(aws_sdk_sqs::Client::new(&self.sdk), self.variables.required("OZ_PARKING_QUEUE_URL")?))
     }
 
-    fn sqs(&self) -> Result<SqsQueue, StartError> {
-        let ticks = Some(self.variables.required("OZ_TICKS_QUEUE_URL")?);
-        let ends = self.variables.optional("OZ_ENDS_QUEUE_URL");
-        Ok(SqsQueue::new(aws_sdk_sqs::Client::new(&self.sdk), ticks, ends))
+    /// The function as one that takes from a queue.
+    pub fn taker(&self, function: &'static str, queue: QueueName) -> Result<Taker, StartError> {
+        Ok(Taker { function, queue, parking: self.parking()? })
     }
 
-    fn sqs_of_ends(&self) -> Result<SqsQueue, StartError> {
-        let ends = Some(self.variables.required("OZ_ENDS_QUEUE_URL")?);
-        Ok(SqsQueue::new(aws_sdk_sqs::Client::new(&self.sdk), None, ends))
+    fn sqs(&self, names: &[QueueName]) -> Result<SqsQueue, StartError> {
+        let url = |name: &QueueName| match name {
+            QueueName::Ticks => "OZ_TICKS_QUEUE_URL",
+            QueueName::Ends => "OZ_ENDS_QUEUE_URL",
+            QueueName::Errands => "OZ_ERRANDS_QUEUE_URL",
+        };
+        let urls = names.iter().map(|name| Ok((*name, self.variables.required(url(name))?)));
+        let urls: Vec<_> = urls.collect::<Result<_, StartError>>()?;
+        Ok(SqsQueue::new(aws_sdk_sqs::Client::new(&self.sdk), urls))
     }
 
     fn s3(&self) -> aws_sdk_s3::Client {
