@@ -89,10 +89,11 @@ impl Archive {
         bytes: Vec<u8>,
         metadata: StoredMetadata,
     ) -> Result<Created, StoreError> {
+        // Requests are boxed, here and below: what the SDK does for one is as deep as all use cases above it together.
         let bytes = Bytes::from(bytes);
         let mut pauses = CONFLICT_PAUSES.into_iter();
         loop {
-            let result = self
+            let put = self
                 .client
                 .put_object()
                 .bucket(&self.bucket)
@@ -100,10 +101,8 @@ impl Archive {
                 .if_none_match("*")
                 .set_metadata(Some(metadata.clone()))
                 .content_type(key.content_type())
-                .body(ByteStream::from(bytes.clone()))
-                .send()
-                .await;
-            let err = match result {
+                .body(ByteStream::from(bytes.clone()));
+            let err = match Box::pin(put.send()).await {
                 Ok(_) => return Ok(Created::Now),
                 Err(err) if code(&err) == Some("PreconditionFailed") => return Ok(Created::Already),
                 Err(err) => err,
@@ -122,7 +121,8 @@ impl Archive {
 
     /// Reads an object by the key that a row or a manifest holds.
     pub async fn read_key(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        let object = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
+        let get = self.client.get_object().bucket(&self.bucket).key(key);
+        let object = match Box::pin(get.send()).await {
             Ok(object) => object,
             Err(err) if code(&err) == Some("NoSuchKey") => return Ok(None),
             Err(err) => return Err(StoreError::service("read from the archive")(err)),
@@ -133,7 +133,8 @@ impl Archive {
     }
 
     pub async fn metadata(&self, key: &ArchiveKey<'_>) -> Result<Option<StoredMetadata>, StoreError> {
-        match self.client.head_object().bucket(&self.bucket).key(key.to_string()).send().await {
+        let head = self.client.head_object().bucket(&self.bucket).key(key.to_string());
+        match Box::pin(head.send()).await {
             Ok(head) => Ok(Some(head.metadata.unwrap_or_default())),
             // HEAD has no body to carry a code: the SDK knows it by the status.
             Err(err) if matches!(code(&err), Some("NotFound" | "NoSuchKey")) => Ok(None),
