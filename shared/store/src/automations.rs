@@ -12,7 +12,7 @@ use crate::environments::Saved;
 use crate::error::StoreError;
 use crate::item::{create, delete, delete_if, replace, to_item, update};
 use crate::key::Key;
-use crate::table::{Consistency, Order, Range, Store, Written};
+use crate::table::{Consistency, Range, Store, Written};
 
 /// An automation as read, with the version that a change of it must still find.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -138,15 +138,7 @@ impl Store {
     /// Every automation of the team that listens to something.
     pub async fn listeners(&self, team: &TeamId) -> Result<Vec<Listener>, StoreError> {
         let any = AutomationId::new([0; 16]);
-        let range = Range {
-            partition: Key::Listener(team, &any),
-            from: None,
-            to: None,
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit: usize::MAX,
-        };
-        self.query(range).await
+        self.query(Range::all(Key::Listener(team, &any))).await
     }
 
     /// Those of the automations that there are, in no particular order.
@@ -156,14 +148,7 @@ impl Store {
     }
 
     async fn automation_names(&self, team: &TeamId, limit: usize) -> Result<Vec<NameRow>, StoreError> {
-        let range = Range {
-            partition: Key::AutomationName(team, ""),
-            from: None,
-            to: None,
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit,
-        };
+        let range = Range { limit, ..Range::all(Key::AutomationName(team, "")) };
         self.query(range).await
     }
 

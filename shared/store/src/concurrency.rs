@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StoreError;
 use crate::item::{create, delete, delete_if, to_item, update};
 use crate::key::Key;
-use crate::table::{Consistency, Order, Range, Store};
+use crate::table::{Consistency, Range, Store};
 
 /// Who has a concurrency key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,12 +72,10 @@ impl Store {
     pub async fn line(&self, team: &TeamId, key: &str, limit: usize) -> Result<Vec<RunId>, StoreError> {
         let hash = hash(key);
         let range = Range {
-            partition: Key::InLine(team, &hash, RunId::first_at(0)),
             from: Some(Key::InLine(team, &hash, RunId::first_at(0)).parts().1),
             to: Some("line#~".to_owned()),
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
             limit,
+            ..Range::all(Key::InLine(team, &hash, RunId::first_at(0)))
         };
         Ok(self.query::<InLine>(range).await?.into_iter().map(|row| row.run_id).collect())
     }

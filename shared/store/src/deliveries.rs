@@ -67,13 +67,12 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<SavedDelivery>, StoreError> {
         let range = Range {
-            partition: Key::Delivery(team, DeliveryId::first_at(0)),
-            from: None,
             // The bound is among them, so that one more is asked for.
             to: before.map(|before| before.to_string()),
             order: Order::Descending,
             consistency: Consistency::Eventual,
             limit: limit + 1,
+            ..Range::all(Key::Delivery(team, DeliveryId::first_at(0)))
         };
         let mut found: Vec<SavedDelivery> = self.query(range).await?;
         found.retain(|row| Some(row.delivery.id) != before);
@@ -88,14 +87,7 @@ impl Store {
         from: DeliveryId,
         limit: usize,
     ) -> Result<Vec<SavedDelivery>, StoreError> {
-        let range = Range {
-            partition: Key::Delivery(team, from),
-            from: Some(from.to_string()),
-            to: None,
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit,
-        };
+        let range = Range { from: Some(from.to_string()), limit, ..Range::all(Key::Delivery(team, from)) };
         self.query(range).await
     }
 }

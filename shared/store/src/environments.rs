@@ -10,7 +10,7 @@ use crate::change::Alter;
 use crate::error::StoreError;
 use crate::item::{create, delete, delete_if, to_item, update};
 use crate::key::Key;
-use crate::table::{Consistency, Order, Range, Store, Written};
+use crate::table::{Consistency, Range, Store, Written};
 
 /// An environment as read, with the version that a change of it must still find.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,15 +67,7 @@ impl Store {
 
     pub async fn environments(&self, team: &TeamId) -> Result<Vec<SavedEnvironment>, StoreError> {
         let nobody = EnvironmentId::new([0; 16]);
-        let range = Range {
-            partition: Key::Environment(team, &nobody),
-            from: None,
-            to: None,
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit: usize::MAX,
-        };
-        self.query(range).await
+        self.query(Range::all(Key::Environment(team, &nobody))).await
     }
 
     pub async fn create_environment(&self, environment: &Environment) -> Result<Saved, StoreError> {

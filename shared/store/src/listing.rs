@@ -64,13 +64,13 @@ impl Store {
         let bound = beyond.map(|run| run.to_string());
         let (from, to) = if order == Order::Ascending { (bound, None) } else { (None, bound) };
         let range = Range {
-            partition: Key::Request(team, RunId::first_at(0)),
             from,
             to,
             order,
             consistency: Consistency::Eventual,
             // The bound itself is in the range.
             limit: limit.saturating_add(usize::from(beyond.is_some())),
+            ..Range::all(Key::Request(team, RunId::first_at(0)))
         };
         let requests: Vec<RunRequest> = self.query(range).await?;
         Ok(requests.into_iter().filter(|request| Some(request.run_id) != beyond).take(limit).collect())
@@ -107,7 +107,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<EndedEntry>, StoreError> {
         let partition = Key::Ended(team, Timestamp::UNIX_EPOCH, RunId::first_at(0));
-        let range = Range { partition, from, to, order, consistency: Consistency::Strong, limit };
+        let range = Range { from, to, order, limit, ..Range::all(partition) };
         let items: Vec<EndedItem> = self.query(range).await?;
         items
             .into_iter()

@@ -89,12 +89,11 @@ impl Store {
 
 fn after_message(run: RunId, after: &str, limit: usize, consistency: Consistency) -> Range<'static> {
     Range {
-        partition: Key::Run(run),
         // The smallest text greater than the id itself.
         from: Some(format!("{}\u{1}", Key::Message(run, after).parts().1)),
         to: Some(Key::Message(run, "~").parts().1),
-        order: Order::Ascending,
         consistency,
         limit,
+        ..Range::all(Key::Run(run))
     }
 }

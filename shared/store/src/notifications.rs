@@ -57,13 +57,11 @@ impl Store {
     ) -> Result<Vec<Notification>, StoreError> {
         let first = NotificationId::new(Timestamp::UNIX_EPOCH, [0; 10]);
         let range = Range {
-            partition: Key::Notification(subscription, &first),
-            from: None,
             to: before.map(ToString::to_string),
             order: Order::Descending,
-            consistency: Consistency::Strong,
             // The bound itself is among them.
             limit: limit + usize::from(before.is_some()),
+            ..Range::all(Key::Notification(subscription, &first))
         };
         let rows: Vec<SavedNotification> = self.query(range).await?;
         let rows = rows.into_iter().map(|row| row.notification).filter(|row| Some(&row.id) != before);
@@ -99,12 +97,9 @@ impl Store {
     ) -> Result<Vec<DueNotification>, StoreError> {
         let first = NotificationId::new(Timestamp::UNIX_EPOCH, [0; 10]);
         let range = Range {
-            partition: Key::DueNotification(team, until, &first),
-            from: None,
             to: Some(format!("{}~", millis(until))),
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
             limit,
+            ..Range::all(Key::DueNotification(team, until, &first))
         };
         self.query(range).await
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StoreError;
 use crate::item::{delete, delete_if, replace, to_item};
 use crate::key::{Key, TTL, millis};
-use crate::table::{Consistency, Order, Range, Store};
+use crate::table::{Consistency, Range, Store};
 
 /// A run's place in the queue of its team.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,12 +103,9 @@ impl Store {
     /// What is to be looked at up to `now`, earliest first, at most `limit`.
     pub async fn due_alarms(&self, team: &TeamId, now: Timestamp, limit: usize) -> Result<Vec<Alarm>, StoreError> {
         let range = Range {
-            partition: Key::Alarm(team, now, RunId::first_at(0)),
-            from: None,
             to: Some(format!("{}~", millis(now))),
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
             limit,
+            ..Range::all(Key::Alarm(team, now, RunId::first_at(0)))
         };
         self.query(range).await
     }
@@ -158,15 +155,8 @@ impl Store {
 
     /// The lanes that had to wait lately, each with the end of its last turn.
     pub async fn lanes(&self, team: &TeamId) -> Result<Vec<LaneRow>, StoreError> {
-        let range = Range {
-            partition: Key::Lane(team, &Lane::default()),
-            from: None,
-            to: None,
-            order: Order::Ascending,
-            consistency: Consistency::Eventual,
-            limit: usize::MAX,
-        };
-        self.query(range).await
+        let any = Lane::default();
+        self.query(Range { consistency: Consistency::Eventual, ..Range::all(Key::Lane(team, &any)) }).await
     }
 
     /// What a run that waits has beside its row: an entry of the queue, or an alarm for when it may start. `run` is as
@@ -212,5 +202,5 @@ impl Store {
 
 fn queue(team: &TeamId, consistency: Consistency, limit: usize) -> Range<'_> {
     let partition = Key::Queued(team, 0, RunId::first_at(0));
-    Range { partition, from: None, to: None, order: Order::Ascending, consistency, limit }
+    Range { consistency, limit, ..Range::all(partition) }
 }

@@ -17,7 +17,7 @@ use crate::key::Key;
 use crate::ledger::LedgerChange;
 use crate::messages::SentRow;
 use crate::slots::SlotRow;
-use crate::table::{Consistency, Order, Range, Store, Written};
+use crate::table::{Consistency, Range, Store, Written};
 
 /// An ended run: the index of runs by their end, and the outbox of what is still owed of it, in one row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,14 +94,8 @@ impl Store {
     /// The runs that `parent` is the parent of, in the order of acceptance.
     pub async fn children(&self, parent: RunId) -> Result<Vec<RunId>, StoreError> {
         let bound = |run| Some(Key::Child(parent, run).parts().1);
-        let range = Range {
-            partition: Key::Run(parent),
-            from: bound(RunId::first_at(0)),
-            to: Some("child#~".to_owned()),
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit: usize::MAX,
-        };
+        let range =
+            Range { from: bound(RunId::first_at(0)), to: Some("child#~".to_owned()), ..Range::all(Key::Run(parent)) };
         Ok(self.query::<Child>(range).await?.into_iter().map(|child| child.run_id).collect())
     }
 
@@ -154,14 +148,7 @@ impl Store {
     /// The executions before the current one, first to last.
     pub async fn past_executions(&self, run: RunId) -> Result<Vec<Execution>, StoreError> {
         let bound = |number| Some(Key::PastExecution(run, number).parts().1);
-        let range = Range {
-            partition: Key::Run(run),
-            from: bound(0),
-            to: bound(999_999),
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit: usize::MAX,
-        };
+        let range = Range { from: bound(0), to: bound(999_999), ..Range::all(Key::Run(run)) };
         self.query(range).await
     }
 

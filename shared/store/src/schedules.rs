@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::item::{create, delete_if, replace, to_item, update};
 use crate::key::Key;
 use crate::queue::{Alarm, AlarmOf};
-use crate::table::{Consistency, Order, Range, Store, Written};
+use crate::table::{Consistency, Range, Store, Written};
 
 /// A schedule as read, with the version that a change of it must still find.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,14 +45,7 @@ impl Store {
     /// Every schedule of the team, at most `limit`, by id.
     pub async fn schedules(&self, team: &TeamId, limit: usize) -> Result<Vec<SavedSchedule>, StoreError> {
         let nobody = ScheduleId::new([0; 16]);
-        let range = Range {
-            partition: Key::Schedule(team, &nobody),
-            from: None,
-            to: None,
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit,
-        };
+        let range = Range { limit, ..Range::all(Key::Schedule(team, &nobody)) };
         self.query(range).await
     }
 

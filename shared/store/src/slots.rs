@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StoreError;
 use crate::item::delete_if;
 use crate::key::Key;
-use crate::table::{Consistency, Order, Range, Store};
+use crate::table::{Consistency, Range, Store};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotRow {
@@ -37,14 +37,7 @@ impl Store {
     }
 
     async fn slots(&self, team: &TeamId, consistency: Consistency) -> Result<Vec<SlotRow>, StoreError> {
-        let range = Range {
-            partition: Key::Slot(team, 0),
-            from: None,
-            to: None,
-            order: Order::Ascending,
-            consistency,
-            limit: usize::MAX,
-        };
+        let range = Range { consistency, ..Range::all(Key::Slot(team, 0)) };
         self.query(range).await
     }
 

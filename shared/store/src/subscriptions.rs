@@ -10,7 +10,7 @@ use crate::change::Alter;
 use crate::error::StoreError;
 use crate::item::{create, delete_if, forget_if, set_if_there, to_item, update};
 use crate::key::Key;
-use crate::table::{Consistency, Order, Range, Store, Written};
+use crate::table::{Consistency, Range, Store, Written};
 use crate::teams::TeamRow;
 
 /// The name of [`TeamRow::subscribed`].
@@ -52,14 +52,7 @@ impl Store {
     /// Every subscription of the team, at most `limit`, by id.
     pub async fn subscriptions(&self, team: &TeamId, limit: usize) -> Result<Vec<SavedSubscription>, StoreError> {
         let nobody = SubscriptionId::new([0; 16]);
-        let range = Range {
-            partition: Key::Subscription(team, &nobody),
-            from: None,
-            to: None,
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit,
-        };
+        let range = Range { limit, ..Range::all(Key::Subscription(team, &nobody)) };
         self.query(range).await
     }
 

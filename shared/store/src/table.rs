@@ -72,6 +72,20 @@ pub(crate) struct Range<'a> {
     pub(crate) limit: usize,
 }
 
+impl<'a> Range<'a> {
+    /// All rows of a partition, first to last, as they are now.
+    pub(crate) fn all(partition: Key<'a>) -> Self {
+        Self {
+            partition,
+            from: None,
+            to: None,
+            order: Order::Ascending,
+            consistency: Consistency::Strong,
+            limit: usize::MAX,
+        }
+    }
+}
+
 impl Store {
     pub fn new(client: impl DynamoDb, table: impl Into<String>) -> Self {
         Self { client: Arc::new(client), table: table.into(), meter: Arc::default() }

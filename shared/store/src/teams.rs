@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StoreError;
 use crate::item::{replace, set_if_there, to_item};
 use crate::key::Key;
-use crate::table::{Consistency, Order, Range, Store, Written};
+use crate::table::{Consistency, Range, Store, Written};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TeamRow {
@@ -78,15 +78,7 @@ impl Store {
 
     pub async fn teams(&self) -> Result<Vec<TeamRow>, StoreError> {
         let nobody: TeamId = "nobody".parse().expect("a valid team id");
-        let range = Range {
-            partition: Key::Team(&nobody),
-            from: None,
-            to: None,
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit: usize::MAX,
-        };
-        self.query(range).await
+        self.query(Range::all(Key::Team(&nobody))).await
     }
 
     /// Notes up to when nothing is owed, beside whatever else is being written to the team.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StoreError;
 use crate::item::{replace_up_to, to_item};
 use crate::key::Key;
-use crate::table::{Consistency, Order, Range, Store};
+use crate::table::{Range, Store};
 
 /// Automations that answer in one conversation.
 const MOST: usize = 100;
@@ -36,14 +36,7 @@ impl Store {
     /// The runs of a conversation at the time `now`, one of each automation that has some.
     pub async fn thread(&self, team: &TeamId, hash: &str, now: i64) -> Result<Vec<ThreadRow>, StoreError> {
         let first = AutomationId::new([0; 16]);
-        let range = Range {
-            partition: Key::Thread(team, hash, &first),
-            from: None,
-            to: None,
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit: MOST,
-        };
+        let range = Range { limit: MOST, ..Range::all(Key::Thread(team, hash, &first)) };
         let mut rows: Vec<ThreadRow> = self.query(range).await?;
         // The table deletes them some days later.
         rows.retain(|row| row.expires > now);

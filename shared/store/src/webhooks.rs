@@ -11,7 +11,7 @@ use crate::environments::Saved;
 use crate::error::StoreError;
 use crate::item::{create, delete, delete_if, to_item, update};
 use crate::key::Key;
-use crate::table::{Consistency, Order, Range, Store, Written};
+use crate::table::{Consistency, Range, Store, Written};
 
 /// A webhook as read, with the version that a change of it must still find.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,15 +54,7 @@ impl Store {
 
     /// Every webhook of the team, by name.
     pub async fn webhooks(&self, team: &TeamId) -> Result<Vec<SavedWebhook>, StoreError> {
-        let range = Range {
-            partition: Key::WebhookName(team, ""),
-            from: None,
-            to: None,
-            order: Order::Ascending,
-            consistency: Consistency::Strong,
-            limit: usize::MAX,
-        };
-        let names: Vec<NameRow> = self.query(range).await?;
+        let names: Vec<NameRow> = self.query(Range::all(Key::WebhookName(team, ""))).await?;
         let keys: Vec<Key<'_>> = names.iter().map(|row| Key::Webhook(&row.id)).collect();
         let mut all: Vec<SavedWebhook> = self.get_all(&keys, Consistency::Strong).await?;
         all.sort_by(|a, b| a.webhook.config.name.cmp(&b.webhook.config.name));
