@@ -4,7 +4,7 @@ use ozma_domain::id::{SecretName, TeamId};
 use ozma_domain::provider::Provider;
 use ozma_domain::receiver::{InvalidUrl, ReceiverUrl};
 use ozma_domain::webhook::Connection;
-use ozma_providers::{BaseUrl, Error, Gitlab, Http, Linear, Slack, github};
+use ozma_providers::{BaseUrl, Error, Gitlab, Http, Jira, Linear, Slack, github};
 use secrecy::SecretString;
 
 use crate::App;
@@ -13,9 +13,37 @@ use crate::ports::PortError;
 
 /// What a provider's client is made from.
 pub(crate) struct Connected {
-    pub(crate) http: Http,
-    pub(crate) api: BaseUrl,
-    pub(crate) secret: SecretString,
+    http: Http,
+    api: BaseUrl,
+    secret: SecretString,
+    connection: Connection,
+}
+
+impl Connected {
+    /// The App of GitHub that the connection is by.
+    pub(crate) fn github_app(&self) -> Result<github::App, ConnectError> {
+        let app_id = self.connection.app_id.ok_or(ConnectError::NoAppId)?;
+        let app = github::App::new(self.http.clone(), self.api.clone(), app_id, &self.secret);
+        app.map_err(|err| ConnectError::Key(self.connection.secret.clone(), err))
+    }
+
+    pub(crate) fn gitlab(&self) -> Gitlab {
+        Gitlab::new(self.http.clone(), self.api.clone(), self.secret.clone())
+    }
+
+    pub(crate) fn jira(&self) -> Jira {
+        let account = self.connection.account.as_deref().unwrap_or_default();
+        Jira::new(self.http.clone(), self.api.clone(), account, self.secret.clone())
+    }
+
+    pub(crate) fn linear(&self) -> Linear {
+        Linear::new(self.http.clone(), self.api.clone(), self.secret.clone())
+    }
+
+    pub(crate) fn slack(&self) -> Result<Slack, ConnectError> {
+        let hooks = base(Slack::HOOKS)?;
+        Ok(Slack::new(self.http.clone(), self.api.clone(), hooks, self.secret.clone()))
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -63,18 +91,9 @@ pub(crate) async fn connect(
     let secret = secret.ok_or_else(|| ConnectError::NoSecret(connection.secret.clone()))?;
     let (client, api) = reaching(&url, app.settings.receivers).await?;
     let http = Http::new(client)?;
-    let api = api.as_str().parse().map_err(|err| ConnectError::Base(format!("{err}")))?;
-    Ok(Connected { http, api, secret })
+    Ok(Connected { http, api: base(api.as_str())?, secret, connection: connection.clone() })
 }
 
-/// The App of GitHub that a connection is by.
-pub(crate) fn github_app(
-    http: Http,
-    api: BaseUrl,
-    secret: &SecretString,
-    connection: &Connection,
-) -> Result<github::App, ConnectError> {
-    let app_id = connection.app_id.ok_or(ConnectError::NoAppId)?;
-    let app = github::App::new(http, api, app_id, secret);
-    app.map_err(|err| ConnectError::Key(connection.secret.clone(), err))
+fn base(url: &str) -> Result<BaseUrl, ConnectError> {
+    url.parse().map_err(|err| ConnectError::Base(format!("{err}")))
 }

@@ -4,7 +4,7 @@ use ozma_domain::id::{TeamId, WebhookId};
 use ozma_domain::provider::{Origin, Provider};
 
 use super::link::{link, webhook_config};
-use super::{Failure, github, in_time, slack};
+use super::{Failure, github, in_time};
 use crate::App;
 
 /// The address of somebody, as the provider of a webhook has it. None: they have none, or it is not shown.
@@ -17,7 +17,7 @@ pub(crate) async fn address_of(
     let asked = async {
         let config = webhook_config(app, team, webhook).await.map_err(|err| Failure::because(&err))?;
         let link = link(app, team, webhook, config, Provider::Slack).await?;
-        Ok(slack::slack(&link)?.email_of(person).await?)
+        Ok(link.to.slack()?.email_of(person).await?)
     };
     in_time(asked).await
 }

@@ -8,7 +8,6 @@ use ozma_providers::{Disposition, Error};
 
 use super::link::Link;
 use super::{Failure, Telling, number, post};
-use crate::connected::github_app;
 
 /// By how much GitHub's clock may be behind ours.
 const SKEW: SignedDuration = SignedDuration::from_mins(10);
@@ -65,11 +64,6 @@ pub(super) async fn origin(link: &Link, repository: &str, number: u64, now: Time
     })
 }
 
-/// The App of a connection.
-pub(super) fn app(link: &Link) -> Result<App, Failure> {
-    Ok(github_app(link.http.clone(), link.api.clone(), &link.secret, &link.connection)?)
-}
-
 /// An App where it is installed.
 struct Speaker {
     app: App,
@@ -81,7 +75,7 @@ struct Speaker {
 impl Speaker {
     async fn of(link: &Link, repository: &str, now: Timestamp) -> Result<Self, Failure> {
         let repository: Repository = repository.parse().map_err(|err| Failure::never(format!("{err}")))?;
-        let app = app(link)?;
+        let app = link.to.github_app()?;
         let installation = app.installation_of(&repository, now).await?;
         Ok(Self { app, installation, repository, now })
     }

@@ -2,13 +2,13 @@
 
 use ozma_domain::answer::Posted;
 use ozma_domain::provider::Own;
-use ozma_providers::{Error, Gitlab, Item};
+use ozma_providers::{Error, Item};
 
 use super::link::Link;
 use super::{Telling, number, post};
 
 pub(super) async fn tell(link: &Link, item: Item<'_>, telling: &Telling<'_>, posted: &mut Posted) -> Result<(), Error> {
-    let api = Gitlab::new(link.http.clone(), link.api.clone(), link.secret.clone());
+    let api = link.to.gitlab();
     let (body, marker) = (telling.said.marked(), Own::marker(telling.said.run));
     let find = async || {
         let author = api.user().await?;

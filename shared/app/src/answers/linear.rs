@@ -3,7 +3,7 @@
 
 use ozma_domain::answer::{Markup, Posted, Stage};
 use ozma_domain::audit::digest;
-use ozma_providers::{Activity, Error, Linear};
+use ozma_providers::{Activity, Error};
 use uuid::{Builder, Uuid};
 
 use super::link::Link;
@@ -20,7 +20,7 @@ pub(super) async fn tell_session(link: &Link, session: &str, telling: &Telling<'
         Stage::Failed | Stage::Error => Activity::Error { body },
     };
     let id = id_of(&format!("{}\n{}", said.run, said.mark()));
-    linear(link).agent_activity(session, id, &activity).await
+    link.to.linear().agent_activity(session, id, &activity).await
 }
 
 pub(super) async fn tell_issue(
@@ -29,7 +29,7 @@ pub(super) async fn tell_issue(
     telling: &Telling<'_>,
     posted: &mut Posted,
 ) -> Result<(), Error> {
-    let api = linear(link);
+    let api = link.to.linear();
     let body = telling.said.text(Markup::Markdown);
     let id = id_of(&telling.said.run.to_string());
     let make = async || {
@@ -43,10 +43,6 @@ pub(super) async fn tell_issue(
         Err(err) => Err(err),
     };
     post(posted, find, make, async |_| api.comment_update(id, &body).await).await
-}
-
-pub(super) fn linear(link: &Link) -> Linear {
-    Linear::new(link.http.clone(), link.api.clone(), link.secret.clone())
 }
 
 /// Of version 4, as Linear asks for.

@@ -2,21 +2,16 @@
 
 use ozma_domain::id::{TeamId, WebhookId};
 use ozma_domain::provider::{Own, Provider};
-use ozma_domain::webhook::{Connection, WebhookConfig};
-use ozma_providers::{BaseUrl, Http};
+use ozma_domain::webhook::WebhookConfig;
 use ozma_store::StoreError;
-use secrecy::SecretString;
 
 use super::Failure;
 use crate::App;
 use crate::connected::{ConnectError, Connected, connect};
 
-/// What a provider's client is made from.
+/// To whom, and as whom, it is said.
 pub(super) struct Link {
-    pub(super) http: Http,
-    pub(super) api: BaseUrl,
-    pub(super) secret: SecretString,
-    pub(super) connection: Connection,
+    pub(super) to: Connected,
     pub(super) own: Own,
 }
 
@@ -42,8 +37,7 @@ pub(super) async fn link(
     let own = config.own();
     let connection =
         config.connection.ok_or_else(|| Failure::never(format!("the webhook {webhook} answers nobody")))?;
-    let Connected { http, api, secret } = connect(app, team, provider, &connection).await?;
-    Ok(Link { http, api, secret, connection, own })
+    Ok(Link { to: connect(app, team, provider, &connection).await?, own })
 }
 
 impl From<ConnectError> for Failure {

@@ -8,7 +8,6 @@ use ozma_domain::webhook::WebhookConfig;
 use ozma_domain::{limits, text};
 use ozma_store::StoreError;
 
-use super::github;
 use super::link::{link, webhook_config};
 use super::{Failure, in_time};
 use crate::App;
@@ -47,7 +46,7 @@ async fn ask(
 ) -> Result<(), Failure> {
     let now = look.looked_at;
     let link = link(app, team, webhook, Some(config), Provider::Github).await?;
-    let github = github::app(&link)?;
+    let github = link.to.github_app()?;
     // An App has one address for its events. Those of a webhook of one repository are not in its log.
     let url = github.hook_url(now).await?;
     if !url.as_deref().is_some_and(|url| url.trim_end_matches('/').ends_with(&format!("/webhooks/{webhook}"))) {

@@ -3,10 +3,10 @@
 use ozma_domain::answer::Again;
 use ozma_domain::id::{DeliveryId, RunId, TeamId, WebhookId};
 use ozma_domain::provider::Place;
-use ozma_providers::{Activity, Error, Gitlab, Item, Jira, Message};
+use ozma_providers::{Activity, Error, Item, Message};
 
 use super::link::{Link, link, webhook_config};
-use super::{Failure, github, in_time, linear, slack};
+use super::{Failure, github, in_time, linear};
 use crate::App;
 
 /// It could not be said, and may be when it is tried again.
@@ -59,20 +59,18 @@ async fn at(
         Place::GithubCommit { .. } => {}
         Place::GitlabItem { project, kind, iid, discussion } => {
             let item = Item { project: *project, kind: *kind, iid: *iid, discussion: discussion.as_deref() };
-            Gitlab::new(link.http.clone(), link.api.clone(), link.secret.clone()).create_note(item, text).await?;
+            link.to.gitlab().create_note(item, text).await?;
         }
         Place::JiraIssue { issue } => {
-            let account = link.connection.account.as_deref().unwrap_or_default();
-            let jira = Jira::new(link.http.clone(), link.api.clone(), account, link.secret.clone());
-            jira.create_comment(issue, mark()?, text).await?;
+            link.to.jira().create_comment(issue, mark()?, text).await?;
         }
         // A thought leaves the session as it is.
         Place::LinearSession { session } => {
             let id = linear::id_of(&delivery.to_string());
-            linear::linear(link).agent_activity(session, id, &Activity::Thought { body: text }).await?;
+            link.to.linear().agent_activity(session, id, &Activity::Thought { body: text }).await?;
         }
         Place::LinearIssue { issue } => {
-            linear::linear(link).comment_create(issue, linear::id_of(&delivery.to_string()), text).await?;
+            link.to.linear().comment_create(issue, linear::id_of(&delivery.to_string()), text).await?;
         }
         Place::SlackThread { channel, thread, .. } => {
             at_slack(link, channel, Some(thread), person, text, mark()?).await?;
@@ -90,7 +88,7 @@ async fn at_slack(
     text: &str,
     mark: RunId,
 ) -> Result<(), Failure> {
-    let api = slack::slack(link)?;
+    let api = link.to.slack()?;
     let message = Message { text, blocks: None, run: mark, end: None };
     let Some(person) = person else {
         api.post_message(channel, thread, &message).await?;

@@ -2,7 +2,7 @@
 //! so that each end is told in the thread by a message of its own.
 
 use ozma_domain::answer::{Answer, Markup, Posted, PostedEnd};
-use ozma_providers::{BaseUrl, Disposition, Error, Message, Slack};
+use ozma_providers::{Disposition, Error, Message, Slack};
 
 use super::link::Link;
 use super::{Failure, Telling, post};
@@ -14,7 +14,7 @@ pub(super) async fn tell(
     telling: &Telling<'_>,
     answer: &mut Answer,
 ) -> Result<(), Failure> {
-    let api = slack(link)?;
+    let api = link.to.slack()?;
     let (said, run) = (telling.said, telling.said.run);
     let end = said.end_at(telling.place);
     let text = if end.is_some() { said.state(Markup::Slack) } else { said.text(Markup::Slack) };
@@ -55,9 +55,4 @@ async fn one(
     };
     let make = async || api.post_message(channel, thread, message).await;
     post(posted, find, make, async |ts| api.update_message(channel, ts, message).await).await
-}
-
-pub(super) fn slack(link: &Link) -> Result<Slack, Failure> {
-    let hooks: BaseUrl = Slack::HOOKS.parse().map_err(|err| Failure::never(format!("{err}")))?;
-    Ok(Slack::new(link.http.clone(), link.api.clone(), hooks, link.secret.clone()))
 }

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use super::claim::masker;
 use super::{ExecutionError, authorize};
 use crate::App;
-use crate::connected::{Connected, connect, github_app};
+use crate::connected::connect;
 use crate::launch::environment_of;
 
 /// What GitHub takes for the name of whoever has a token.
@@ -106,8 +106,7 @@ async fn find<'a>(
     for connection in apps {
         let id = connection.app_id.unwrap_or_default();
         let connected = connect(app, team, Provider::Github, connection).await;
-        let github = connected.and_then(|Connected { http, api, secret }| github_app(http, api, &secret, connection));
-        let github = match github {
+        let github = match connected.and_then(|connected| connected.github_app()) {
             Ok(github) => github,
             Err(err) => {
                 why.push(format!("the App {id} cannot be asked: {}", chain(&err)));
