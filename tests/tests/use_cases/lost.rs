@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::answers::KEY;
-use crate::conversations::Outside;
+use crate::outside::Outside;
 
 const LABELED: &str = include_str!("../../../events/github/issues-labeled.json");
 

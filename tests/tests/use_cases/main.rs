@@ -9,6 +9,7 @@ mod events;
 mod follow_ups;
 mod lost;
 mod origins;
+mod outside;
 mod people;
 mod pull_requests;
 mod runs;

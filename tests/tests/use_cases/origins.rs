@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::answers::KEY;
 use crate::answers::services::{Services, Spoiled};
-use crate::conversations::{Outside, is_asking};
+use crate::outside::{Outside, is_asking};
 
 const COMMENT: &str = include_str!("../../../events/github/issue_comment-created-pull_request.json");
 

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::answers::services::{Services, Spoiled};
-use crate::conversations::{ANN, Outside, THREAD, is_asking, mentioned};
+use crate::outside::{ANN, Outside, THREAD, is_asking, mentioned};
 
 /// Somebody whose address is of another domain.
 const STRANGER: &str = "U0STRANGER";
