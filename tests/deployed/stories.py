@@ -301,8 +301,9 @@ def what_got_lost_the_sweep_finds(world):
     world.invoke("sweep", {})
     assert world.until(run)["state"] == "SUCCEEDED"
 
-    # An agent dies, and nobody is told.
+    # An agent dies, and nobody is told. Its task goes on until then, however long that takes.
     world.fargate.events_lost = True
+    dead = os.path.join(world.emulator.folder, "dead")
 
     def dies(_, task):
         task.start_agent()
@@ -312,8 +313,9 @@ def what_got_lost_the_sweep_finds(world):
         task.ends(137)
 
     world.fargate.next_tasks(dies)
-    run = world.accept("sleep 1")
+    run = world.accept(f"until [ -e {dead} ]; do sleep 0.1; done")
     wait_until("the agent is dead", lambda: [task for task in world.fargate.of_run(run) if task.stopped])
+    open(dead, "w").close()
     world.fargate.events_lost = False
     world.fargate.next_tasks(fargate.start_agent)
     assert world.state(run) == "INPROGRESS"
