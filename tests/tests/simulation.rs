@@ -75,7 +75,7 @@ mutants! {
     ticks_are_not_sent: TicksAreNotSent 1,
     keys_are_forgotten: KeysAreForgotten 1,
     nobody_sweeps: NobodySweeps 1,
-    keys_are_not_exclusive: KeysAreNotExclusive 120,
+    keys_are_not_exclusive: KeysAreNotExclusive 365,
     turns_are_not_taken: TurnsAreNotTaken 6,
     alarms_are_not_set: AlarmsAreNotSet 1,
 }

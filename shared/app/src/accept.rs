@@ -25,7 +25,7 @@ use crate::app::after;
 use crate::metrics;
 use crate::notify::send_changed;
 use crate::ports::QueueMessage;
-use crate::queueing::{after_joining, full, placed};
+use crate::queueing::{QueueState, after_joining, full, placed};
 use crate::rate;
 use crate::settle::send_complete;
 
@@ -217,8 +217,8 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
             return Err(AcceptError::ObjectFull { reason });
         }
     }
-    let front = app.store.queue_front(&new.team).await?;
-    if let Some((what, cap)) = full(app, &team, &new.lane, front.as_ref()).await? {
+    let queue = QueueState::read(app, &new.team).await?;
+    if let Some((what, cap)) = full(app, &team, &new.lane, &queue).await? {
         let reason = format!("{what} is full: {cap} runs wait already");
         return Err(AcceptError::TooMany { reason, retry_seconds: limits::QUEUE_FULL_RETRY_SECONDS });
     }
@@ -263,7 +263,7 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
     let run = loop {
         let (run, step) = match not_before {
             Some(_) => (accepted.clone(), KeyStep::Nothing),
-            None => placed(app, accepted.clone(), &request.scheduling, front.as_ref()).await?,
+            None => placed(app, accepted.clone(), &request.scheduling, &queue).await?,
         };
         if app.store.accept(&run, &request, &step).await? == Written::Now {
             after_joining(app, &run, &step).await;

@@ -10,7 +10,7 @@ use crate::App;
 use crate::accept::announce;
 use crate::app::after;
 use crate::notify::send_changed;
-use crate::queueing::{after_joining, placed};
+use crate::queueing::{QueueState, after_joining, placed};
 use crate::settle::send_complete;
 
 #[derive(Debug, thiserror::Error)]
@@ -105,8 +105,8 @@ async fn attempt(
     let now = app.now();
     let deadline_at = request.limits.run_seconds.map(|seconds| after(now, seconds.cast_signed()));
     let Some(reopened) = run.followed_up(&message.id, now, deadline_at) else { return Err(MessageError::Ending) };
-    let front = app.store.queue_front(team).await?;
-    let (placed, step) = placed(app, reopened, &request.scheduling, front.as_ref()).await?;
+    let queue = QueueState::read(app, team).await?;
+    let (placed, step) = placed(app, reopened, &request.scheduling, &queue).await?;
     if placed.state.is_terminal() {
         return Err(MessageError::Skipped(placed.status.map(|status| status.message).unwrap_or_default()));
     }

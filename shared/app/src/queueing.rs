@@ -8,7 +8,9 @@ use ozma_domain::limits;
 use ozma_domain::run::{Place, Run};
 use ozma_domain::scheduling::{KeyPolicy, Scheduling};
 use ozma_domain::text::chain;
-use ozma_store::{Alarm, AlarmOf, KeyLock, KeyRelease, KeyStep, Owed, QueueEntry, StoreError, TeamRow, Written};
+use ozma_store::{
+    Alarm, AlarmOf, KeyLock, KeyRelease, KeyStep, LaneRow, Owed, QueueEntry, StoreError, TeamRow, Written,
+};
 
 use crate::App;
 use crate::accept::send_tick;
@@ -16,13 +18,28 @@ use crate::cancel::{CancelError, cancel};
 use crate::schedules::fire;
 use crate::settle::send_complete;
 
-/// Gives a run that may start now its place: in the queue, in line for its concurrency key, or, skipped, none. `front` is
-/// who is next in the queue.
+/// The queue as a run finds it that is about to join it.
+pub(crate) struct QueueState {
+    lanes: Vec<LaneRow>,
+    /// Who is next.
+    front: Option<QueueEntry>,
+}
+
+impl QueueState {
+    /// The lanes' turns first, then who is next: of a crowd that comes in between, the first one is seen at the front, and turns
+    /// are shared with it. The other way round, a run would find nobody before it and stand behind all the crowd's turns.
+    pub(crate) async fn read(app: &App, team: &TeamId) -> Result<Self, StoreError> {
+        let lanes = app.store.lanes(team).await?;
+        Ok(Self { lanes, front: app.store.queue_front(team).await? })
+    }
+}
+
+/// Gives a run that may start now its place: in the queue, in line for its concurrency key, or, skipped, none.
 pub(crate) async fn placed(
     app: &App,
     run: Run,
     scheduling: &Scheduling,
-    front: Option<&QueueEntry>,
+    queue: &QueueState,
 ) -> Result<(Run, KeyStep), StoreError> {
     let run = Run { not_before: None, ..run };
     let mut step = KeyStep::Nothing;
@@ -39,18 +56,18 @@ pub(crate) async fn placed(
             }
         }
     }
-    Ok((with_turn(app, run, front).await?, step))
+    Ok((with_turn(app, run, queue).await?, step))
 }
 
 /// A run that had its turn before keeps it: it has paid for it.
-async fn with_turn(app: &App, run: Run, front: Option<&QueueEntry>) -> Result<Run, StoreError> {
+async fn with_turn(app: &App, run: Run, queue: &QueueState) -> Result<Run, StoreError> {
     if run.turn.is_some() {
         return Ok(run);
     }
     let share = &run.share;
-    let start = match front {
+    let start = match &queue.front {
         // Nobody waits: there is nothing to be fair about, and nothing to write.
-        None => Turn::start_after(app.store.lanes(&run.team).await?.into_iter().map(|lane| lane.end)),
+        None => Turn::start_after(queue.lanes.iter().map(|lane| lane.end)),
         Some(front) => app.store.take_turn(&run.team, share, front, app.now()).await?,
     };
     let turn = Turn::new(start, share.priority);
@@ -62,13 +79,12 @@ pub(crate) async fn full(
     app: &App,
     team: &TeamRow,
     lane: &Lane,
-    front: Option<&QueueEntry>,
+    queue: &QueueState,
 ) -> Result<Option<(&'static str, u32)>, StoreError> {
     // Priorities move entries so far before and behind those that the lanes' turns tell of.
     const UNCERTAIN: u64 = 250;
-    let Some(front) = front else { return Ok(None) };
-    let lanes = app.store.lanes(&team.team).await?;
-    let waiting = |lane: &ozma_store::LaneRow| waiting_at_most(lane.end, lane.weight, front.start);
+    let QueueState { lanes, front: Some(front) } = queue else { return Ok(None) };
+    let waiting = |lane: &LaneRow| waiting_at_most(lane.end, lane.weight, front.start);
     let all: u64 = lanes.iter().map(waiting).sum();
     let own: u64 = lanes.iter().filter(|row| row.lane == *lane).map(waiting).sum();
     let of_lane = match lane {
@@ -114,8 +130,8 @@ async fn look(app: &App, team: &TeamId, alarm: &Alarm, run: RunId) -> Result<(),
                 let Some(request) = app.store.request(team, run.run_id).await? else {
                     return app.store.drop_alarm(team, alarm).await;
                 };
-                let front = app.store.queue_front(team).await?;
-                let (placed, step) = placed(app, run.clone(), &request.scheduling, front.as_ref()).await?;
+                let queue = QueueState::read(app, team).await?;
+                let (placed, step) = placed(app, run.clone(), &request.scheduling, &queue).await?;
                 if !placed.state.is_terminal() {
                     if app.store.enter_queue(&run, &placed, &step).await? == Written::Now {
                         tracing::info!(run.id = %run.run_id, "its time has come");
@@ -161,8 +177,8 @@ pub(crate) async fn release(app: &App, ended: &Run) -> Result<KeyRelease, StoreE
             continue;
         }
         let Some(was) = app.store.run(first).await?.filter(|run| run.place() == Some(Place::Line)) else { continue };
-        let front = app.store.queue_front(team).await?;
-        let next = with_turn(app, Run { updated_at: app.now(), ..was.clone() }, front.as_ref()).await?;
+        let queue = QueueState::read(app, team).await?;
+        let next = with_turn(app, Run { updated_at: app.now(), ..was.clone() }, &queue).await?;
         return Ok(KeyRelease::HandOver { lock, was: Box::new(was), next: Box::new(next) });
     }
 }
