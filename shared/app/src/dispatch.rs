@@ -14,7 +14,6 @@ use crate::app::after;
 use crate::budget::{Affordable, Means, afford};
 use crate::launch::{LaunchError, Room, launch};
 use crate::metrics;
-use crate::ports::QueueMessage;
 use crate::queueing::{end, is_superseded, ring};
 
 #[derive(Debug, thiserror::Error)]
@@ -171,17 +170,17 @@ async fn take(app: &App, row: &TeamRow, entry: &QueueEntry, slot: u16, others: b
     }
 }
 
-/// Until others may have given back what they reserved.
+/// Until others may have given back what they reserved: the longer, the longer it has waited.
+///
+/// No timer is set here, because there would be one for each that waits, and each of their ticks would look at all. The sweep
+/// sets one for all that come due at about the same time, and comes by before the first of them.
 async fn put_off(app: &App, queued: &Run, reason: &str) -> Result<(), StoreError> {
     let now = app.now();
-    let until = after(now, limits::BUDGET_RETRY_SECONDS);
-    let Some(later) = queued.put_off(now, until, reason) else { return Ok(()) };
+    let waited = now.duration_since(queued.created_at).as_secs();
+    let wait = (waited / 2).clamp(limits::BUDGET_RETRY_SECONDS, limits::BUDGET_RETRY_MOST_SECONDS);
+    let Some(later) = queued.put_off(now, after(now, wait), reason) else { return Ok(()) };
     if app.store.enter_queue(queued, &later, &KeyStep::Nothing).await? == Written::Now {
         tracing::info!(run.id = %queued.run_id, reason, "put off");
-        let tick = QueueMessage::Tick { team: queued.team.clone() };
-        if let Err(err) = app.timer.send_at(until, tick).await {
-            tracing::warn!(run.id = %queued.run_id, error = %chain(&err), "could not set a timer; the sweep will look");
-        }
     }
     Ok(())
 }

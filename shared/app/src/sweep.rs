@@ -356,10 +356,18 @@ impl Round<'_> {
 async fn set_timers(app: &App, team: &TeamId) -> Result<(), SweepError> {
     let now = app.now();
     let soon = app.store.due_alarms(team, after(now, ROUND_SECONDS), limits::ALARMS).await?;
-    for alarm in soon.iter().filter(|alarm| alarm.at > now) {
-        app.timer.send_at(alarm.at, QueueMessage::Tick { team: team.clone() }).await?;
+    // One tick for all of a second, at its end: each looks at everything that is due.
+    let seconds: BTreeSet<i64> = soon.iter().filter(|alarm| alarm.at > now).map(|alarm| second_of(alarm.at)).collect();
+    for second in seconds {
+        let at = Timestamp::from_second(second).unwrap_or(now);
+        app.timer.send_at(at, QueueMessage::Tick { team: team.clone() }).await?;
     }
     Ok(())
+}
+
+/// The second that `at` is in, by its end, since 1970.
+fn second_of(at: Timestamp) -> i64 {
+    at.as_second() + i64::from(at.subsec_nanosecond() > 0)
 }
 
 /// Tells a container to stop. True: it was told so long ago that it should be gone by now.

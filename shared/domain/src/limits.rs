@@ -206,6 +206,8 @@ pub const BUDGET_START_SECONDS: u64 = 60;
 
 /// When a run looks again whether others have left something of a shared budget.
 pub const BUDGET_RETRY_SECONDS: i64 = 60;
+/// One that has waited for long looks less often, but at least as often as that.
+pub const BUDGET_RETRY_MOST_SECONDS: i64 = 5 * 60;
 
 /// The largest budgets that mean something: a year of the largest plan's agents.
 pub const BUDGET_MINUTES: u64 = 366 * 24 * 60 * 40;
@@ -218,6 +220,8 @@ pub const DESCRIPTION_CHARS: usize = 240;
 /// Set-up commands, variables, secrets and repositories of an environment: it must fit a row of 400 KB with room to spare.
 pub const ENVIRONMENT_ITEMS: usize = 100;
 pub const ENVIRONMENT_BYTES: usize = 64 * 1024;
+/// Of the commands of a runner together: runs remember them.
+pub const RUNNER_BYTES: usize = 16 * 1024;
 
 /// A secret's value: what Secrets Manager holds. It fits an environment variable on Linux (`MAX_ARG_STRLEN` is 128 KiB).
 pub const SECRET_BYTES: usize = 64 * 1024;

@@ -1,8 +1,9 @@
 //! Budgets: of a run, of an automation's month and of a team's month; reserved before it is used, given back if it is not.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{NewRun, accept};
 use ozma_app::executions::{self, Beside};
+use ozma_app::sweep::sweep;
 use ozma_app::teams;
 use ozma_app::waiting::waiting;
 use ozma_domain::failure::FailureClass;
@@ -135,6 +136,31 @@ async fn runs_at_the_same_time_reserve_no_more_than_their_team_has() {
     let outcome = Outcome::failed(FailureClass::BudgetReached, told);
     second.report(&world, &Report { outcome, last_segment: 2, usage: None }).await.unwrap();
     assert_eq!(account(&world).await.0, 660);
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_budget_share_a_tick_and_look_less_and_less_often() {
+    let world = World::new("max").await;
+    team_budget(&world, minutes(5)).await;
+    world.accept("true").await;
+    let mut waiting = Vec::new();
+    for _ in 0..10 {
+        waiting.push(world.accept("true").await);
+    }
+    assert_eq!(world.drain().await, 1);
+    assert_eq!(world.timer.next(), None, "ten timers, of which each would look at all ten");
+    sweep(&world.app, Timestamp::MIN).await.unwrap();
+    let (at, _) = world.timer.next().expect("a tick for all of them");
+    assert_eq!((at.subsec_nanosecond(), world.timer.next()), (0, None));
+
+    let mut waits = Vec::new();
+    for _ in 0..10 {
+        let until = world.run(waiting[9]).await.not_before.unwrap();
+        waits.push(until.duration_since(world.now()).as_secs());
+        world.clock.forward(until.duration_since(world.now()));
+        assert_eq!(world.drain().await, 0);
+    }
+    assert_eq!(waits, [60, 60, 60, 90, 135, 202, 300, 300, 300, 300]);
 }
 
 #[tokio::test]
