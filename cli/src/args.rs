@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::commands::{
-    agents, apply, audit, automation, completions, delivery, environment, run, schedule, secret, subscription, team,
-    up, webhook,
+    agent, agents, apply, audit, automation, completions, delivery, environment, run, runner, schedule, secret,
+    subscription, team, up, webhook,
 };
 use crate::exit::Failure;
 
@@ -45,9 +45,15 @@ pub(crate) enum Command {
     /// Start a run, or look after runs
     #[command(visible_alias = "task")]
     Run(Box<run::RunArgs>),
-    /// See agents
+    /// See agents that are at work
     #[command(subcommand)]
     Agents(agents::AgentsCommand),
+    /// Manage named agents: what their runs begin with
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
+    /// Manage runners: which machines agents work on
+    #[command(subcommand)]
+    Runner(runner::RunnerCommand),
     /// Manage environments: what agents work in
     #[command(subcommand, visible_alias = "e")]
     Environment(environment::EnvironmentCommand),
@@ -88,7 +94,7 @@ pub(crate) enum Command {
     Completions(completions::CompletionsArgs),
     /// What runs inside the container
     #[command(hide = true)]
-    Agent,
+    AgentProcess,
 }
 
 /// What every command takes.

@@ -1,5 +1,6 @@
 //! The public API as the command calls it: time limits, retries of what may be repeated, problems as errors.
 
+mod agents;
 mod definitions;
 mod webhooks;
 

@@ -21,6 +21,7 @@ mod transcript;
 mod trigger;
 mod values;
 mod view;
+mod workplace;
 
 use std::process::ExitCode;
 
@@ -31,12 +32,12 @@ use crate::args::{Cli, Command};
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
-    if let Some(words) = commands::agent::called(std::env::args_os()) {
-        return commands::agent::run(&words);
+    if let Some(words) = commands::agent_process::called(std::env::args_os()) {
+        return commands::agent_process::run(&words);
     }
     let cli = Cli::parse();
-    if matches!(cli.command, Command::Agent) {
-        return commands::agent::run(&[]);
+    if matches!(cli.command, Command::AgentProcess) {
+        return commands::agent_process::run(&[]);
     }
     let debug = cli.global.debug;
     log::init(if debug { log::Level::Debug } else { log::Level::Warn });

@@ -168,6 +168,26 @@ def environments_are_listed():
 
 
 @check
+def identities_are_managed_and_run():
+    identities = getattr(OzAPI(_strict_response_validation=True).agent, "agent", None)
+    if not hasattr(identities, "get"):
+        return
+    name = f"sdk-{uuid.uuid4().hex}"
+    made = identities.create(name=name, description="d", prompt="Be kind.", secrets=[])
+    assert (made.name, made.available, made.default_runner_uid, made.skills) == (name, True, "", []), made
+    assert identities.get(made.uid) == made
+    assert made.uid in [agent.uid for agent in identities.list().agents]
+    changed = identities.update(made.uid, description="")
+    assert (changed.description, changed.prompt) == (None, "Be kind."), changed
+    run_id = client.agent.run(prompt="true", agent_identity_uid=made.uid, config=SHELL).run_id
+    run = client.agent.runs.retrieve(run_id)
+    assert (run.executor.uid, run.agent_config.base_prompt) == (made.uid, "Be kind."), run
+    assert [run.run_id for run in client.agent.runs.list(executor=made.uid)] == [run_id]
+    assert identities.delete(made.uid) is None
+    raises(oz_agent_sdk.NotFoundError, 404, lambda: identities.get(made.uid))
+
+
+@check
 def strict_clients_take_what_is_answered():
     strict = OzAPI(_strict_response_validation=True)
     created = strict.agent.run(prompt="true", config=SHELL)

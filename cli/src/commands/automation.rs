@@ -13,7 +13,6 @@ use ozma_domain::text::{one_line, shorten};
 use crate::args::{Format, Global};
 use crate::ask;
 use crate::client::Client;
-use crate::commands::environment;
 use crate::connect;
 use crate::control_plane::Work;
 use crate::exit::{Exit, Failure};
@@ -23,6 +22,7 @@ use crate::scheduling::{self, SchedulingArgs};
 use crate::task::{self, HarnessArg};
 use crate::trigger::{self, TriggerArgs};
 use crate::values;
+use crate::workplace::WorkplaceArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -117,6 +117,10 @@ pub(crate) struct UpdateArgs {
     fields: Fields,
     #[arg(long, conflicts_with = "env")]
     remove_env: bool,
+    #[arg(long, conflicts_with = "agent")]
+    remove_agent: bool,
+    #[arg(long, conflicts_with = "runner")]
+    remove_runner: bool,
     /// Only its own address and events of the account start it
     #[arg(long, conflicts_with_all = ["on", "provider", "event", "filter"])]
     remove_on: bool,
@@ -138,9 +142,8 @@ pub(crate) struct UpdateArgs {
 /// What create sets, and update replaces or, of repositories, adds.
 #[derive(Debug, Default, Args)]
 struct Fields {
-    /// The environment to work in, by id or name
-    #[arg(short, long = "env", visible_alias = "environment", value_name = "ENVIRONMENT")]
-    env: Option<String>,
+    #[command(flatten)]
+    workplace: WorkplaceArgs,
 
     #[command(flatten)]
     repos: RepoArgs,
@@ -258,6 +261,12 @@ impl UpdateArgs {
         if self.remove_env {
             config.environment_id = None;
         }
+        if self.remove_runner {
+            config.runner_id = None;
+        }
+        if self.remove_agent {
+            run.agent_identity_uid = None;
+        }
         if self.remove_timeout {
             config.deadline_seconds = None;
         }
@@ -306,9 +315,7 @@ impl Fields {
         if repositories.is_empty() {
             config.repositories = None;
         }
-        if let Some(env) = &self.env {
-            config.environment_id = Some(environment::find(client, env).await?.uid.to_string());
-        }
+        self.workplace.add_to(client, config, &mut run.agent_identity_uid).await?;
         config.deadline_seconds = self.timeout.map(|timeout| timeout.as_secs()).or(config.deadline_seconds);
         run.title = self.title.or(run.title.take());
         automation.run = Some(run);
@@ -369,6 +376,7 @@ fn lines(automation: &Automation) -> Vec<(&'static str, String)> {
         ("Title", run.title.as_deref().map(one_line).unwrap_or_default()),
         ("Harness", config.harness.and_then(|harness| harness.kind).unwrap_or_default()),
         ("Environment", config.environment_id.unwrap_or_default()),
+        ("Runner", config.runner_id.unwrap_or_default()),
         ("Repositories", repositories.collect::<Vec<_>>().join("\n")),
         ("Deadline", deadline.unwrap_or_default()),
         ("Weight", automation.weight.map(|weight| weight.to_string()).unwrap_or_default()),

@@ -1,6 +1,7 @@
 //! One file per command: its arguments, what it asks the API, how it prints the answer.
 
 pub(crate) mod agent;
+pub(crate) mod agent_process;
 pub(crate) mod agents;
 pub(crate) mod apply;
 pub(crate) mod audit;
@@ -9,6 +10,7 @@ pub(crate) mod completions;
 pub(crate) mod delivery;
 pub(crate) mod environment;
 pub(crate) mod run;
+pub(crate) mod runner;
 pub(crate) mod schedule;
 pub(crate) mod secret;
 pub(crate) mod subscription;
@@ -24,12 +26,14 @@ pub(crate) async fn run(Cli { global, command }: Cli) -> Result<Exit, Failure> {
     match command {
         Command::Up(args) => up::run(&global, args).await,
         Command::Run(args) => run::run(&global, *args).await,
+        Command::Agent(command) => agent::run(&global, command).await,
         Command::Agents(command) => agents::run(&global, command).await,
         Command::Apply(args) => apply::run(&global, args).await,
         Command::Export(args) => apply::export(&global, args).await,
         Command::Automation(command) => automation::run(&global, command).await,
         Command::Delivery(command) => delivery::run(&global, command).await,
         Command::Environment(command) => environment::run(&global, command).await,
+        Command::Runner(command) => runner::run(&global, command).await,
         Command::Audit(command) => audit::run(&global, command).await,
         Command::Schedule(command) => schedule::run(&global, command).await,
         Command::Secret(command) => secret::run(&global, command).await,
@@ -41,6 +45,6 @@ pub(crate) async fn run(Cli { global, command }: Cli) -> Result<Exit, Failure> {
         Command::Whoami => whoami::run(&global).await,
         Command::Completions(args) => completions::run(&args),
         // It has a runtime of its own, and was started before ours.
-        Command::Agent => unreachable!("main runs the agent"),
+        Command::AgentProcess => unreachable!("main runs the agent"),
     }
 }

@@ -14,7 +14,6 @@ use serde::Serialize;
 use crate::args::{Format, Global};
 use crate::ask;
 use crate::client::Client;
-use crate::commands::environment;
 use crate::connect;
 use crate::control_plane::Work;
 use crate::exit::{Exit, Failure};
@@ -23,6 +22,7 @@ use crate::repo::RepoArgs;
 use crate::scheduling::{self, SchedulingArgs, moment};
 use crate::task::{self, HarnessArg};
 use crate::values;
+use crate::workplace::WorkplaceArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -124,6 +124,10 @@ pub(crate) struct UpdateArgs {
     fields: Fields,
     #[arg(long, conflicts_with = "env")]
     remove_env: bool,
+    #[arg(long, conflicts_with = "agent")]
+    remove_agent: bool,
+    #[arg(long, conflicts_with = "runner")]
+    remove_runner: bool,
     #[arg(long, conflicts_with = "timeout")]
     remove_timeout: bool,
     #[arg(long, conflicts_with = "starts")]
@@ -162,9 +166,8 @@ struct Fields {
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     ends: Option<Timestamp>,
 
-    /// The environment to work in, by id or name
-    #[arg(short, long = "env", visible_alias = "environment", value_name = "ENVIRONMENT")]
-    env: Option<String>,
+    #[command(flatten)]
+    workplace: WorkplaceArgs,
 
     #[command(flatten)]
     repos: RepoArgs,
@@ -343,6 +346,7 @@ impl UpdateArgs {
             prompt: Some(schedule.prompt),
             enabled: Some(schedule.enabled),
             agent_config: schedule.agent_config,
+            agent_uid: schedule.agent_uid.filter(|_| !self.remove_agent),
             metadata: schedule.metadata,
             title: schedule.title,
             timezone: Some(schedule.timezone),
@@ -358,6 +362,9 @@ impl UpdateArgs {
         let config = request.agent_config.get_or_insert_default();
         if self.remove_env {
             config.environment_id = None;
+        }
+        if self.remove_runner {
+            config.runner_id = None;
         }
         if self.remove_timeout {
             config.deadline_seconds = None;
@@ -396,9 +403,7 @@ impl Fields {
         if repositories.is_empty() {
             config.repositories = None;
         }
-        if let Some(env) = &self.env {
-            config.environment_id = Some(environment::find(client, env).await?.uid.to_string());
-        }
+        self.workplace.add_to(client, config, &mut request.agent_uid).await?;
         config.deadline_seconds = self.timeout.map(|timeout| timeout.as_secs()).or(config.deadline_seconds);
         Ok(())
     }
@@ -457,6 +462,7 @@ fn lines(schedule: &ScheduleItem) -> Vec<(&'static str, String)> {
         ("Title", schedule.title.as_deref().map(one_line).unwrap_or_default()),
         ("Harness", config.harness.and_then(|harness| harness.kind).unwrap_or_default()),
         ("Environment", config.environment_id.unwrap_or_default()),
+        ("Runner", config.runner_id.unwrap_or_default()),
         ("Repositories", repositories.collect::<Vec<_>>().join("\n")),
         ("Deadline", config.deadline_seconds.map(length).unwrap_or_default()),
         ("Last error", schedule.last_spawn_error.as_deref().map(one_line).unwrap_or_default()),

@@ -12,11 +12,11 @@ use ozma_app::artifacts::ArtifactError;
 use ozma_app::audit::AuditError;
 use ozma_app::automations::AutomationError;
 use ozma_app::cancel::CancelError;
-use ozma_app::environments::EnvironmentError;
 use ozma_app::list::ListError;
 use ozma_app::messages::MessageError;
 use ozma_app::ports::PortError;
 use ozma_app::receive::ReceiveError;
+use ozma_app::resources::ResourceError;
 use ozma_app::schedules::ScheduleError;
 use ozma_app::subscriptions::SubscriptionError;
 use ozma_app::teams::TeamError;
@@ -141,7 +141,7 @@ impl From<PortError> for ApiError {
 impl From<AcceptError> for ApiError {
     fn from(err: AcceptError) -> Self {
         match &err {
-            AcceptError::UnknownEnvironment(_) => Self::not_found(format!("config.environment_id: {err}")),
+            AcceptError::Missing(_) => Self::not_found(err.to_string()),
             AcceptError::UnknownParent(_) | AcceptError::ParentCancelled(_) | AcceptError::TooDeep => {
                 Self::invalid("parent_run_id", &err)
             }
@@ -262,14 +262,14 @@ impl From<AuditError> for ApiError {
     }
 }
 
-impl From<EnvironmentError> for ApiError {
-    fn from(err: EnvironmentError) -> Self {
+impl From<ResourceError> for ApiError {
+    fn from(err: ResourceError) -> Self {
         match &err {
-            EnvironmentError::Unknown(_) => Self::not_found(err.to_string()),
-            EnvironmentError::Invalid(_) => Self::new(ErrorCode::InvalidRequest, err.to_string()),
-            EnvironmentError::NameTaken(_) => Self::invalid("name", &err),
-            EnvironmentError::Lost => Self::new(ErrorCode::Conflict, err.to_string()),
-            EnvironmentError::Store(_) | EnvironmentError::Port(_) => Self::internal(&err),
+            ResourceError::Unknown { .. } | ResourceError::Missing(_) => Self::not_found(err.to_string()),
+            ResourceError::Invalid(_) => Self::new(ErrorCode::InvalidRequest, err.to_string()),
+            ResourceError::NameTaken { .. } => Self::invalid("name", &err),
+            ResourceError::Lost { .. } => Self::new(ErrorCode::Conflict, err.to_string()),
+            ResourceError::Store(_) | ResourceError::Port(_) => Self::internal(&err),
         }
     }
 }
@@ -283,7 +283,7 @@ impl From<InvalidField> for ApiError {
 impl From<ScheduleError> for ApiError {
     fn from(err: ScheduleError) -> Self {
         match err {
-            ScheduleError::Unknown(_) | ScheduleError::UnknownEnvironment(_) => Self::not_found(err.to_string()),
+            ScheduleError::Unknown(_) | ScheduleError::Missing(_) => Self::not_found(err.to_string()),
             ScheduleError::Invalid(_) | ScheduleError::TooMany => Self::new(ErrorCode::InvalidRequest, err.to_string()),
             ScheduleError::Ambiguous(_) | ScheduleError::Lost => Self::new(ErrorCode::Conflict, err.to_string()),
             ScheduleError::Accept(err) => err.into(),
@@ -295,12 +295,9 @@ impl From<ScheduleError> for ApiError {
 impl From<AutomationError> for ApiError {
     fn from(err: AutomationError) -> Self {
         match &err {
-            AutomationError::Unknown(_) => Self::not_found(err.to_string()),
+            AutomationError::Unknown(_) | AutomationError::Missing(_) => Self::not_found(err.to_string()),
             AutomationError::Invalid(_) | AutomationError::TooMany => {
                 Self::new(ErrorCode::InvalidRequest, err.to_string())
-            }
-            AutomationError::UnknownEnvironment(_) | AutomationError::UnknownWebhook(_) => {
-                Self::not_found(err.to_string())
             }
             AutomationError::NameTaken(_) => Self::invalid("name", &err),
             AutomationError::Lost => Self::new(ErrorCode::Conflict, err.to_string()),
@@ -337,6 +334,8 @@ impl From<TeamError> for ApiError {
 
 #[cfg(test)]
 mod tests {
+    use ozma_domain::definition::Kind;
+
     use super::*;
 
     #[track_caller]
@@ -361,7 +360,7 @@ mod tests {
         check(with(ErrorCode::InternalError), "500 true -");
         // The clients try 409 and 500 again unless told not to.
         check(with(ErrorCode::EnvironmentSetupFailed), "500 false -");
-        check(EnvironmentError::Lost, "409 true 1");
+        check(ResourceError::Lost { kind: Kind::Agent }, "409 true 1");
         let run_id = "019aa5e2-7c1f-7d3e-9a51-0c6f2f9b8f10".parse().unwrap();
         check(AcceptError::KeyReused { run_id }, "409 false -");
         check(AcceptError::TooMany { reason: String::new(), retry_seconds: 30 }, "429 true 30");

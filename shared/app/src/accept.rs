@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ozma_domain::audit::digest;
 use ozma_domain::delivery::EventSnapshot;
 use ozma_domain::harness::HarnessKind;
-use ozma_domain::id::{EnvironmentId, RunId, TeamId};
+use ozma_domain::id::{AgentId, EnvironmentId, RunId, RunnerId, TeamId};
 use ozma_domain::lane::{Lane, Share};
 use ozma_domain::limits;
 use ozma_domain::repository::Repository;
@@ -23,10 +23,12 @@ use serde_json::{Map, Value};
 use crate::App;
 use crate::app::after;
 use crate::metrics;
+use crate::needs::Missing;
 use crate::notify::send_changed;
 use crate::ports::QueueMessage;
 use crate::queueing::{QueueState, after_joining, full, placed};
 use crate::rate;
+use crate::resolve::resolve;
 use crate::settle::send_complete;
 
 /// What somebody asks for, checked for form by whoever read it off the wire.
@@ -41,6 +43,8 @@ pub struct NewRun {
     pub harness: HarnessKind,
     pub agent_config: Map<String, Value>,
     pub environment: Option<EnvironmentId>,
+    pub agent: Option<AgentId>,
+    pub runner: Option<RunnerId>,
     pub repositories: Vec<Repository>,
     pub deadline_seconds: Option<u64>,
     pub metadata: BTreeMap<String, String>,
@@ -82,6 +86,8 @@ impl NewRun {
             harness,
             agent_config,
             environment,
+            agent,
+            runner,
             repositories,
             deadline_seconds,
             metadata,
@@ -98,6 +104,8 @@ impl NewRun {
             harness,
             agent_config,
             environment,
+            agent,
+            runner,
             repositories,
             deadline_seconds,
             metadata,
@@ -134,8 +142,8 @@ pub struct AcceptedRun {
 
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
-    #[error("there is no environment {0}; `oz environment list` shows those there are")]
-    UnknownEnvironment(EnvironmentId),
+    #[error(transparent)]
+    Missing(#[from] Missing),
     #[error("there is no run {0} to be the parent")]
     UnknownParent(RunId),
     #[error("the parent run {0} was cancelled: nothing is started below it any more")]
@@ -157,11 +165,7 @@ pub enum AcceptError {
 }
 
 pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> {
-    if let Some(uid) = &new.environment
-        && app.store.environment(&new.team, uid).await?.is_none()
-    {
-        return Err(AcceptError::UnknownEnvironment(uid.clone()));
-    }
+    let resolved = resolve(app, &new).await?;
     let mut metadata = BTreeMap::new();
     let mut depth = 0;
     if let Some(parent) = new.parent_run_id {
@@ -231,10 +235,12 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
         title: text::shorten(&text::one_line(title), limits::TITLE_CHARS),
         prompt: store_prompt(app, &new.team, run_id, new.prompt).await?,
         harness: new.harness,
-        agent_config: new.agent_config,
+        agent_config: resolved.agent_config,
         source: new.source,
         creator: new.creator,
-        environment: new.environment,
+        environment: resolved.environment,
+        agent: resolved.agent,
+        runner: resolved.runner,
         repositories: new.repositories,
         deadline_seconds: new.deadline_seconds,
         metadata,
@@ -248,6 +254,7 @@ pub async fn accept(app: &App, new: NewRun) -> Result<AcceptedRun, AcceptError> 
     };
     let starts = not_before.unwrap_or(now);
     let accepted = Run {
+        shape: resolved.shape,
         share: Share {
             weight: new.weight.unwrap_or_else(|| team.settings.weights.of(&new.lane)),
             lane: new.lane,

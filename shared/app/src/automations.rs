@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 use ozma_domain::automation::{Automation, AutomationConfig, Failures};
-use ozma_domain::id::{AutomationId, EnvironmentId, RunId, TeamId, WebhookId};
+use ozma_domain::id::{AutomationId, RunId, TeamId};
 use ozma_domain::limits;
 use ozma_domain::template::InvalidField;
-use ozma_domain::trigger::Source;
 use ozma_store::{Saved, SavedAutomation, StoreError, Written};
 
 use crate::App;
 use crate::metrics;
+use crate::needs::{self, Missing};
 
 #[derive(Debug, thiserror::Error)]
 pub enum AutomationError {
@@ -17,10 +17,8 @@ pub enum AutomationError {
     Unknown(String),
     #[error(transparent)]
     Invalid(#[from] InvalidField),
-    #[error("run.config.environment_id: there is no environment {0}; `oz environment list` shows those there are")]
-    UnknownEnvironment(EnvironmentId),
-    #[error("on.webhook: there is no webhook {0}; `oz webhook list` shows those there are")]
-    UnknownWebhook(WebhookId),
+    #[error(transparent)]
+    Missing(#[from] Missing),
     #[error("there is an automation named \"{0}\" already; choose another name or update that one")]
     NameTaken(String),
     #[error("the team has {} automations already; delete some that are not needed any more", limits::AUTOMATIONS)]
@@ -134,17 +132,7 @@ async fn read(app: &App, team: &TeamId, id_or_name: &str) -> Result<SavedAutomat
 
 async fn check(app: &App, team: &TeamId, config: &AutomationConfig) -> Result<(), AutomationError> {
     config.check()?;
-    if let Some(Source::Webhook(id)) = &config.trigger.on
-        && app.store.webhook(id).await?.is_none_or(|saved| saved.webhook.team != *team)
-    {
-        return Err(AutomationError::UnknownWebhook(id.clone()));
-    }
-    match &config.template.environment {
-        Some(uid) if app.store.environment(team, uid).await?.is_none() => {
-            Err(AutomationError::UnknownEnvironment(uid.clone()))
-        }
-        _ => Ok(()),
-    }
+    needs::check(app, team, config.needs()).await
 }
 
 fn saved(saved: Saved, automation: Automation) -> Result<Automation, AutomationError> {

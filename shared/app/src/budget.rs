@@ -40,7 +40,7 @@ pub(crate) async fn afford(
     request: &RunRequest,
     others: bool,
 ) -> Result<Affordable, StoreError> {
-    let rate = rate(app, &team.plan);
+    let rate = rate(app, run, &team.plan);
     let own = request.limits.budget;
     let used = used_by(run, rate);
     let seconds = own.seconds_left(used, rate);
@@ -80,7 +80,7 @@ pub(crate) async fn closing(
     now: Timestamp,
 ) -> Result<Option<LedgerChange>, StoreError> {
     let Some((current, booking)) = booked(run) else { return Ok(None) };
-    let rate = rate(app, &app.plan(&run.team).await?);
+    let rate = rate(app, run, &app.plan(&run.team).await?);
     let change = booking.closed(seconds, current.usage, rate);
     Ok(Some(LedgerChange { booking: booking.clone(), change, now: now.as_second(), within_limits: false }))
 }
@@ -106,7 +106,7 @@ pub(crate) async fn keep_up(
                 return Ok(None);
             }
         } else {
-            let rate = rate(app, &app.plan(&run.team).await?);
+            let rate = rate(app, &run, &app.plan(&run.team).await?);
             let noted = with_usage.clone().unwrap_or_else(|| run.clone());
             if let Some(words) = own_budget_reached(&noted, rate, app.now()) {
                 if let Some(noted) = with_usage {
@@ -240,6 +240,6 @@ fn change(booking: &Booking, added: Used, now: Timestamp, within_limits: bool) -
     LedgerChange { booking: booking.clone(), change: added.into(), now: now.as_second(), within_limits }
 }
 
-fn rate(app: &App, plan: &Plan) -> Rate {
-    Rate { size: app.settings.billed.then_some(plan.size) }
+fn rate(app: &App, run: &Run, plan: &Plan) -> Rate {
+    Rate { size: app.settings.billed.then_some(run.size(plan.size)) }
 }

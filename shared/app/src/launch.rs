@@ -59,7 +59,7 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
             return Ok(Room::ForMore);
         }
     };
-    if let Some(failure) = missing_secret(app, run, &environment).await? {
+    if let Some(failure) = missing_secret(app, request, &environment).await? {
         settle(app, execution, &failure, None).await?;
         return Ok(Room::ForMore);
     }
@@ -67,7 +67,7 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
         execution,
         team: run.team.clone(),
         slot,
-        size: plan.size,
+        size: run.size(plan.size),
         image: environment.docker_image.clone(),
         repositories: environment.repositories.iter().chain(&request.repositories).cloned().collect(),
         network: environment.network,
@@ -159,33 +159,50 @@ async fn stop_if_cancelled(app: &App, execution: ExecutionId) -> Result<(), Laun
     Ok(())
 }
 
-/// The environment a run was asked for with; or why it cannot start.
+/// What a run works in: the environment that it was asked for with, the image and commands of its runner, and its agent's
+/// secrets; or why it cannot start.
 pub(crate) async fn environment_of(
     app: &App,
     request: &RunRequest,
 ) -> Result<Result<EnvironmentConfig, Outcome>, StoreError> {
-    let Some(uid) = &request.environment else { return Ok(Ok(EnvironmentConfig::default())) };
-    let Some(saved) = app.store.environment(&request.team, uid).await? else {
-        let message = format!("the environment {uid} was deleted while the run waited");
-        return Ok(Err(Outcome::failed(FailureClass::EnvironmentMissing, message)));
-    };
-    let config = saved.environment.config;
+    let mut config = EnvironmentConfig::default();
+    if let Some(uid) = &request.environment {
+        let Some(stored) = app.store.environment(&request.team, uid).await? else {
+            let message = format!("the environment {uid} was deleted while the run waited");
+            return Ok(Err(Outcome::failed(FailureClass::EnvironmentMissing, message)));
+        };
+        config = stored.value.config;
+    }
+    if let Some(runner) = &request.runner {
+        runner.prepare(&mut config);
+    }
+    if let Some(agent) = &request.agent {
+        agent.add_secrets(&mut config);
+    }
     let without_secrets = request.event.as_ref().is_some_and(|event| event.without_secrets);
     Ok(Ok(if without_secrets { config.without_secrets() } else { config }))
 }
 
-async fn missing_secret(app: &App, run: &Run, environment: &EnvironmentConfig) -> Result<Option<Outcome>, PortError> {
+async fn missing_secret(
+    app: &App,
+    request: &RunRequest,
+    environment: &EnvironmentConfig,
+) -> Result<Option<Outcome>, PortError> {
     let mut missing = Vec::new();
     for name in &environment.secrets {
-        if app.vault.find(&run.team, name).await?.is_none() {
-            missing.push(name.as_str());
+        if app.vault.find(&request.team, name).await?.is_none() {
+            missing.push(name);
         }
     }
     Ok((!missing.is_empty()).then(|| {
+        let whose = match &request.agent {
+            Some(agent) if agent.secrets.contains(missing[0]) => format!("agent {}", agent.name),
+            _ => format!("environment {}", environment.name),
+        };
+        let names: Vec<&str> = missing.iter().map(|name| name.as_str()).collect();
         let message = format!(
-            "the environment {} needs the secret {}, which does not exist; create it with: oz secret create {}",
-            environment.name,
-            missing.join(", "),
+            "the {whose} needs the secret {}, which does not exist; create it with: oz secret create {}",
+            names.join(", "),
             missing[0],
         );
         Outcome::failed(FailureClass::SecretMissing, message)

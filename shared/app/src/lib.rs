@@ -15,18 +15,19 @@ pub mod complete;
 pub mod deliver;
 pub mod deliveries;
 pub mod dispatch;
-pub mod environments;
 pub mod executions;
 pub mod handle;
 pub mod launch;
 pub mod list;
 pub mod messages;
 pub mod metrics;
+pub mod needs;
 pub mod notify;
 pub mod ports;
 pub mod receive;
 #[cfg(feature = "outbound")]
 pub mod reply;
+pub mod resources;
 pub mod schedules;
 pub mod settle;
 pub mod subscriptions;
@@ -46,5 +47,6 @@ mod maskers;
 mod outbound;
 mod queueing;
 mod rate;
+mod resolve;
 
 pub use app::{App, Settings};

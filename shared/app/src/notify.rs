@@ -46,7 +46,8 @@ async fn each(
     let subscriptions = app.store.subscriptions(&run.team, limits::SUBSCRIPTIONS).await?;
     let seconds = run.compute_seconds;
     let billed = app.settings.billed && seconds > 0;
-    let cost = Cost { compute_micro_usd: if billed { team.plan.size.fargate_micro_usd(seconds) } else { 0 } };
+    let size = run.size(team.plan.size);
+    let cost = Cost { compute_micro_usd: if billed { size.fargate_micro_usd(seconds) } else { 0 } };
     for subscription in subscriptions.into_iter().map(|saved| saved.subscription).filter(|found| found.hears(topic)) {
         let id = NotificationId::of(&subscription.id, run.run_id, execution, topic, at);
         let said = body(topic, at, execution, run, request, cost);

@@ -5,7 +5,7 @@
 //! between, the next one asks again and gets the same runs.
 
 use jiff::Timestamp;
-use ozma_domain::id::{EnvironmentId, ScheduleId, TeamId};
+use ozma_domain::id::{ScheduleId, TeamId};
 use ozma_domain::lane::Lane;
 use ozma_domain::limits;
 use ozma_domain::run::{RunSource, ScheduleSnapshot};
@@ -16,6 +16,7 @@ use ozma_store::{Alarm, SavedSchedule, StoreError, Written};
 
 use crate::App;
 use crate::accept::{AcceptError, AcceptedRun, Idempotency, NewRun, accept};
+use crate::needs::{self, Missing};
 use crate::ports::QueueMessage;
 
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +27,8 @@ pub enum ScheduleError {
     Ambiguous(String),
     #[error(transparent)]
     Invalid(#[from] InvalidField),
-    #[error("agent_config.environment_id: there is no environment {0}; `oz environment list` shows those there are")]
-    UnknownEnvironment(EnvironmentId),
+    #[error(transparent)]
+    Missing(#[from] Missing),
     #[error("the team has {} schedules already; delete some that are not needed any more", limits::SCHEDULES)]
     TooMany,
     #[error("the schedule was changed or deleted at the same moment; look at it again")]
@@ -266,12 +267,7 @@ async fn read(app: &App, team: &TeamId, id_or_name: &str) -> Result<SavedSchedul
 
 async fn check(app: &App, team: &TeamId, config: &ScheduleConfig) -> Result<(), ScheduleError> {
     config.check()?;
-    match &config.template.environment {
-        Some(uid) if app.store.environment(team, uid).await?.is_none() => {
-            Err(ScheduleError::UnknownEnvironment(uid.clone()))
-        }
-        _ => Ok(()),
-    }
+    needs::check(app, team, config.needs()).await
 }
 
 /// A schedule that would never be due is a mistake, and most often one of the year or the zone.

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::checks;
+use crate::definition::{Kind, Need};
 use crate::event_key;
 use crate::harness::HarnessKind;
 use crate::id::{AutomationId, RunId, TeamId};
@@ -14,8 +16,7 @@ use crate::rotation;
 use crate::run_limits::Budget;
 use crate::standard_webhooks::SigningSecret;
 use crate::template::{InvalidField, RunTemplate};
-use crate::text;
-use crate::trigger::Trigger;
+use crate::trigger::{Source, Trigger};
 
 /// An automation as stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,14 +69,20 @@ pub struct AutomationConfig {
 }
 
 impl AutomationConfig {
+    /// What it names of others.
+    pub fn needs(&self) -> Vec<Need<'_>> {
+        let webhook = match &self.trigger.on {
+            Some(Source::Webhook(id)) => Some(Need::new("on.webhook", Kind::Webhook, id.as_str())),
+            Some(Source::Provider(_)) | None => None,
+        };
+        let of_run =
+            self.template.needs().into_iter().map(|need| Need { field: format!("run.{}", need.field), ..need });
+        webhook.into_iter().chain(of_run).collect()
+    }
+
     /// Whether this could be stored and started.
     pub fn check(&self) -> Result<(), InvalidField> {
-        if self.name.trim().is_empty() {
-            return Err(InvalidField::new("name", "an automation needs a name"));
-        }
-        if !text::is_name(&self.name) {
-            return Err(InvalidField::new("name", text::NAME));
-        }
+        checks::name("an automation", &self.name)?;
         check_weight(self.weight)?;
         if self.runs_per_hour.is_some_and(|runs| !(1..=limits::QUEUED_RUNS_MAX).contains(&runs)) {
             return Err(InvalidField::new("runs_per_hour", format!("from 1 to {}", limits::QUEUED_RUNS_MAX)));

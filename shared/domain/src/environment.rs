@@ -6,10 +6,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::aws::{RoleArn, SecretReference};
-use crate::id::{EnvironmentId, SecretName, TeamId};
+use crate::checks;
+use crate::definition::{Kind, Need};
+use crate::id::{EnvironmentId, RunnerId, SecretName, TeamId};
 use crate::limits;
 use crate::repository::Repository;
-use crate::text;
+use crate::template::InvalidField;
 
 /// An environment as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +51,9 @@ pub struct EnvironmentConfig {
     /// The role that the task acts as in AWS, by credentials that the agent fetches for it. Without one it has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aws_role: Option<RoleArn>,
+    /// Of runs that name none, and whose agent does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runner: Option<RunnerId>,
 }
 
 /// Which machines a cloud may take for the agent. A laptop has its own.
@@ -78,40 +83,25 @@ pub enum Network {
     None,
 }
 
-/// A field that cannot be as given.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {reason}")]
-pub struct InvalidEnvironment {
-    pub field: &'static str,
-    pub reason: String,
-}
-
 impl EnvironmentConfig {
     /// The same for a run that works on code which may be a stranger's: whatever it does, there is nothing to take.
     pub fn without_secrets(self) -> Self {
         Self { secrets: Vec::new(), secret_references: Default::default(), aws_role: None, ..self }
     }
 
+    /// What it names of others.
+    pub fn needs(&self) -> Vec<Need<'_>> {
+        let runner = self.runner.as_ref().map(|id| Need::new("default_runner_uid", Kind::Runner, id.as_str()));
+        runner.into_iter().collect()
+    }
+
     /// Whether an agent could work in this. Repositories and secret names have been checked by their types.
-    pub fn check(&self) -> Result<(), InvalidEnvironment> {
-        let no = |field, reason: &str| Err(InvalidEnvironment { field, reason: reason.to_owned() });
-        if self.name.trim().is_empty() {
-            return no("name", "an environment needs a name");
-        }
-        if !text::is_name(&self.name) {
-            return no("name", text::NAME);
-        }
-        if self.description.as_ref().is_some_and(|text| text.chars().count() > limits::DESCRIPTION_CHARS) {
-            return no("description", "at most 240 characters");
-        }
-        if let Some(image) = &self.docker_image
-            && (image.is_empty() || image.len() > 500 || image.chars().any(|c| c.is_whitespace() || c.is_control()))
-        {
-            return no("docker_image", "an image reference such as debian:12, without spaces");
-        }
-        if self.setup_commands.iter().any(|command| command.trim().is_empty() || command.contains('\0')) {
-            return no("setup_commands", "each command needs text, without NUL");
-        }
+    pub fn check(&self) -> Result<(), InvalidField> {
+        let no = |field: &str, reason: &str| Err(InvalidField::new(field, reason));
+        checks::name("an environment", &self.name)?;
+        checks::description(self.description.as_deref())?;
+        checks::docker_image(self.docker_image.as_deref())?;
+        checks::setup_commands(&self.setup_commands)?;
         for (name, value) in &self.variables {
             if name.parse::<SecretName>().is_err() {
                 let reason =
@@ -136,25 +126,15 @@ impl EnvironmentConfig {
         if let Some(name) = self.secrets.iter().find(|name| self.variables.contains_key(name.as_str())) {
             return no("secrets", &format!("{name} is a variable of this environment as well"));
         }
-        let mut names: Vec<&SecretName> = self.secrets.iter().collect();
-        names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return no("secrets", &format!("{} is named twice", pair[0]));
-        }
+        checks::once("secrets", &self.secrets)?;
         let mut folders: Vec<&str> = self.repositories.iter().map(|repository| repository.url.directory()).collect();
         folders.sort_unstable();
         if let Some(pair) = folders.windows(2).find(|pair| pair[0] == pair[1]) {
             return no("repositories", &format!("two of them would be cloned into the folder {}", pair[0]));
         }
-        let counts = [
-            ("repositories", self.repositories.len()),
-            ("setup_commands", self.setup_commands.len()),
-            ("variables", self.variables.len()),
-            ("secrets", self.secrets.len()),
-        ];
-        if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count > limits::ENVIRONMENT_ITEMS) {
-            return no(field, &format!("at most {}", limits::ENVIRONMENT_ITEMS));
-        }
+        checks::items("repositories", self.repositories.len())?;
+        checks::items("variables", self.variables.len())?;
+        checks::items("secrets", self.secrets.len())?;
         let texts = self.setup_commands.iter().chain(self.variables.values()).map(String::len).sum::<usize>();
         if texts > limits::ENVIRONMENT_BYTES {
             return no(
@@ -174,7 +154,7 @@ mod tests {
     fn check(change: impl FnOnce(&mut EnvironmentConfig), expected: &str) {
         let mut config = EnvironmentConfig { name: "web".to_owned(), ..EnvironmentConfig::default() };
         change(&mut config);
-        assert_eq!(config.check().map_or_else(|err| err.field, |()| "ok"), expected);
+        assert_eq!(config.check().map_or_else(|err| err.field, |()| "ok".to_owned()), expected);
     }
 
     #[test]

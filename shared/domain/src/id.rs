@@ -29,6 +29,14 @@ pub struct EnvironmentId(String);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AutomationId(String);
 
+/// A runner's id: in the form of an environment's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunnerId(String);
+
+/// A named agent's id: in the form of an environment's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AgentId(String);
+
 /// A schedule's id: in the form of an environment's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScheduleId(String);
@@ -119,34 +127,41 @@ impl ExecutionId {
     }
 }
 
-impl EnvironmentId {
-    pub fn new(random: [u8; 16]) -> Self {
-        Self(alphanumeric(random))
-    }
+/// Ids of 22 letters and digits.
+macro_rules! alphanumeric_ids {
+    ($($id:ident, $expected:literal;)+) => {$(
+        impl $id {
+            pub fn new(random: [u8; 16]) -> Self {
+                Self(alphanumeric(random))
+            }
 
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $id {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $id {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                check(text, is_alphanumeric(text), $expected).map(Self)
+            }
+        }
+    )+};
 }
 
-impl AutomationId {
-    pub fn new(random: [u8; 16]) -> Self {
-        Self(alphanumeric(random))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl ScheduleId {
-    pub fn new(random: [u8; 16]) -> Self {
-        Self(alphanumeric(random))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+alphanumeric_ids! {
+    RunnerId, "a runner id (22 letters and digits)";
+    EnvironmentId, "an environment id (22 letters and digits)";
+    AgentId, "an agent id (22 letters and digits)";
+    AutomationId, "an automation id (22 letters and digits)";
+    ScheduleId, "a schedule id (22 letters and digits)";
 }
 
 impl WebhookId {
@@ -261,30 +276,6 @@ impl FromStr for TeamId {
     }
 }
 
-impl FromStr for EnvironmentId {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        check(text, is_alphanumeric(text), "an environment id (22 letters and digits)").map(Self)
-    }
-}
-
-impl FromStr for AutomationId {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        check(text, is_alphanumeric(text), "an automation id (22 letters and digits)").map(Self)
-    }
-}
-
-impl FromStr for ScheduleId {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        check(text, is_alphanumeric(text), "a schedule id (22 letters and digits)").map(Self)
-    }
-}
-
 impl FromStr for WebhookId {
     type Err = InvalidId;
 
@@ -378,10 +369,10 @@ macro_rules! display_inner {
     )+};
 }
 
-as_text!(SubscriptionId, NotificationId);
+as_text!(SubscriptionId, NotificationId, RunnerId, AgentId);
 as_text!(RunId, ExecutionId, DeliveryId, TeamId, EnvironmentId, AutomationId, ScheduleId, WebhookId, SecretName);
 display_inner!(TeamId, EnvironmentId, AutomationId, ScheduleId, WebhookId, SecretName);
-display_inner!(SubscriptionId, NotificationId);
+display_inner!(SubscriptionId, NotificationId, RunnerId, AgentId);
 
 #[cfg(test)]
 mod tests {

@@ -65,6 +65,7 @@ impl Run {
             executions: 0,
             attempts: 0,
             not_before: None,
+            shape: None,
             share: Share::default(),
             turn: None,
             key: None,

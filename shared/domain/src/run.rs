@@ -11,10 +11,13 @@ use crate::harness::HarnessKind;
 use crate::id::{EnvironmentId, ExecutionId, RunId, ScheduleId, TeamId};
 use crate::lane::{Share, Turn};
 use crate::ledger::Booking;
+use crate::named_agent::AgentSnapshot;
+use crate::plan::Size;
 use crate::protocol::Usage;
 use crate::pull_request::PullRequest;
 use crate::repository::Repository;
 use crate::run_limits::{Budget, RunLimits};
+use crate::runner::{RunnerSnapshot, Shape};
 use crate::scheduling::Scheduling;
 use crate::state::RunState;
 
@@ -34,6 +37,11 @@ pub struct RunRequest {
     pub creator: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub environment: Option<EnvironmentId>,
+    /// Who works.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub agent: Option<AgentSnapshot>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub runner: Option<RunnerSnapshot>,
     /// Beside those of the environment.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub repositories: Vec<Repository>,
@@ -126,6 +134,9 @@ pub struct Run {
     /// A queued run that must not start before then.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub not_before: Option<Timestamp>,
+    /// The machine that its runner asks for: what its executions cost follows from it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shape: Option<Shape>,
     #[serde(default)]
     pub share: Share,
     /// Its place in the queue, once it has had one. A run that comes back to the queue has its place again.
@@ -256,6 +267,11 @@ impl Run {
     /// The id of the current execution, if there ever was one.
     pub fn execution_id(&self) -> Option<ExecutionId> {
         self.execution.as_ref().map(|execution| ExecutionId::new(self.run_id, execution.number))
+    }
+
+    /// The machine that it gets, of those up to that of its team's plan.
+    pub fn size(&self, most: Size) -> Size {
+        self.shape.map_or(most, |shape| shape.within(most))
     }
 
     /// Whether `execution` is the one that may still write.

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::checks;
 use crate::id::{SubscriptionId, TeamId, as_text};
 use crate::limits;
 use crate::receiver::ReceiverUrl;
@@ -15,7 +16,6 @@ use crate::rotation;
 use crate::standard_webhooks::SigningSecret;
 use crate::state::RunState;
 use crate::template::InvalidField;
-use crate::text;
 
 /// A subscription as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,12 +110,7 @@ impl Topic {
 impl SubscriptionConfig {
     /// Whether this could be stored. Address and topics have been checked by their types.
     pub fn check(&self) -> Result<(), InvalidField> {
-        if self.name.trim().is_empty() {
-            return Err(InvalidField::new("name", "a subscription needs a name"));
-        }
-        if !text::is_name(&self.name) {
-            return Err(InvalidField::new("name", text::NAME));
-        }
+        checks::name("a subscription", &self.name)?;
         if self.topics.contains(&Topic::Ping) {
             return Err(InvalidField::new("events", "a ping is asked for; nobody subscribes to it"));
         }

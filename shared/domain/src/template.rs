@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::definition::{Kind, Need};
 use crate::harness::HarnessKind;
-use crate::id::EnvironmentId;
+use crate::id::{AgentId, EnvironmentId, RunnerId};
 use crate::limits;
 use crate::repository::Repository;
 use crate::run_limits::RunLimits;
@@ -24,6 +25,11 @@ pub struct RunTemplate {
     pub agent_config: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub environment: Option<EnvironmentId>,
+    /// Who works. What this does not say of how, the agent does.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub agent: Option<AgentId>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub runner: Option<RunnerId>,
     /// Beside those of the environment.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub repositories: Vec<Repository>,
@@ -52,6 +58,16 @@ impl InvalidField {
 }
 
 impl RunTemplate {
+    /// What it names of others, by the API's names.
+    pub fn needs(&self) -> Vec<Need<'_>> {
+        let Self { environment, agent, runner, .. } = self;
+        let environment =
+            environment.as_ref().map(|id| Need::new("config.environment_id", Kind::Environment, id.as_str()));
+        let runner = runner.as_ref().map(|id| Need::new("config.runner_id", Kind::Runner, id.as_str()));
+        let agent = agent.as_ref().map(|id| Need::new("agent_identity_uid", Kind::Agent, id.as_str()));
+        environment.into_iter().chain(runner).chain(agent).collect()
+    }
+
     /// Whether a run could be made from this. Ids, repositories and the harness have been checked by their types.
     pub fn check(&self) -> Result<(), InvalidField> {
         check_prompt(&self.prompt, limits::TEMPLATE_PROMPT_BYTES)?;
@@ -113,6 +129,8 @@ mod tests {
             harness: HarnessKind::Shell,
             agent_config: Map::new(),
             environment: None,
+            agent: None,
+            runner: None,
             repositories: Vec::new(),
             deadline_seconds: None,
             metadata: BTreeMap::new(),

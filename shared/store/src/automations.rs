@@ -8,10 +8,10 @@ use ozma_domain::trigger::Source;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Alter;
-use crate::environments::Saved;
 use crate::error::StoreError;
 use crate::item::{create, delete, delete_if, replace, to_item, update};
 use crate::key::Key;
+use crate::resources::Saved;
 use crate::table::{Consistency, Range, Store, Written};
 
 /// An automation as read, with the version that a change of it must still find.

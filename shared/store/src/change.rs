@@ -3,14 +3,17 @@
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use jiff::Timestamp;
 use ozma_domain::definition::SetName;
+use ozma_domain::environment::Environment;
 use ozma_domain::id::TeamId;
+use ozma_domain::named_agent::NamedAgent;
+use ozma_domain::runner::Runner;
 use serde::{Deserialize, Serialize};
 
 use crate::automations::SavedAutomation;
-use crate::environments::SavedEnvironment;
 use crate::error::StoreError;
 use crate::item::{create, replace_if, to_item};
 use crate::key::Key;
+use crate::resources::Stored;
 use crate::schedules::SavedSchedule;
 use crate::subscriptions::SavedSubscription;
 use crate::table::{Consistency, Store, Written};
@@ -29,7 +32,9 @@ pub enum Alter<Row> {
 /// What becomes of a resource, of whichever kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    Environment(Alter<SavedEnvironment>),
+    Runner(Alter<Stored<Runner>>),
+    Environment(Alter<Stored<Environment>>),
+    Agent(Alter<Stored<NamedAgent>>),
     Webhook(Alter<SavedWebhook>),
     Automation(Alter<SavedAutomation>),
     Schedule(Alter<SavedSchedule>),
@@ -82,7 +87,9 @@ impl<Row> Alter<Row> {
 impl Change {
     pub fn is_kept(&self) -> bool {
         match self {
+            Self::Runner(alter) => alter.is_kept(),
             Self::Environment(alter) => alter.is_kept(),
+            Self::Agent(alter) => alter.is_kept(),
             Self::Webhook(alter) => alter.is_kept(),
             Self::Automation(alter) => alter.is_kept(),
             Self::Schedule(alter) => alter.is_kept(),
@@ -121,7 +128,9 @@ impl Store {
         let mut subscribed = None;
         for change in changes {
             writes.extend(match change {
-                Change::Environment(alter) => self.environment_writes(&alter.as_ref())?,
+                Change::Runner(alter) => self.resource_writes(&alter.as_ref())?,
+                Change::Environment(alter) => self.resource_writes(&alter.as_ref())?,
+                Change::Agent(alter) => self.resource_writes(&alter.as_ref())?,
                 Change::Webhook(alter) => self.webhook_writes(&alter.as_ref())?,
                 Change::Automation(alter) => self.automation_writes(&alter.as_ref())?,
                 Change::Schedule(alter) => self.schedule_writes(&alter.as_ref())?,

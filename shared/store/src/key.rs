@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use ozma_domain::id::{
-    AutomationId, DeliveryId, EnvironmentId, NotificationId, RunId, ScheduleId, SubscriptionId, TeamId, WebhookId,
-};
+use ozma_domain::definition::Kind;
+use ozma_domain::id::{AutomationId, DeliveryId, NotificationId, RunId, ScheduleId, SubscriptionId, TeamId, WebhookId};
 use ozma_domain::lane::Lane;
 
 /// A row's place. Sort keys that hold numbers or times are zero-padded, so that they sort as such.
@@ -48,9 +47,10 @@ pub(crate) enum Key<'a> {
     Slot(&'a TeamId, u16),
     /// An ended run, by when it ended; at first with what is still owed of its end.
     Ended(&'a TeamId, Timestamp, RunId),
-    Environment(&'a TeamId, &'a EnvironmentId),
-    /// Makes an environment's name unique in its team.
-    EnvironmentName(&'a TeamId, &'a str),
+    /// A runner, environment or agent, by its id. The partition is the team's list of that kind.
+    Resource(&'a TeamId, Kind, &'a str),
+    /// Makes the name of one unique among those of its kind.
+    ResourceName(&'a TeamId, Kind, &'a str),
     /// By its id alone, which is all that a webhook knows.
     Automation(&'a AutomationId),
     /// Makes an automation's name unique in its team. The partition is the team's list of automations, by name.
@@ -124,8 +124,8 @@ impl Key<'_> {
             Self::Ended(team, at, run) => (format!("team#{team}#ended"), format!("{}#{run}", millis(*at))),
             Self::Account(team, month, account) => (format!("team#{team}#ledger"), format!("{month}#{account}")),
             Self::Rate(team, subject, hour) => (format!("team#{team}#rate#{subject}"), format!("{hour:011}")),
-            Self::Environment(team, id) => (format!("team#{team}#environments"), id.to_string()),
-            Self::EnvironmentName(team, name) => (format!("team#{team}#environment-names"), (*name).to_owned()),
+            Self::Resource(team, kind, id) => (format!("team#{team}#{kind}s"), (*id).to_owned()),
+            Self::ResourceName(team, kind, name) => (format!("team#{team}#{kind}-names"), (*name).to_owned()),
             Self::Automation(id) => (format!("automation#{id}"), "automation".to_owned()),
             Self::AutomationName(team, name) => (format!("team#{team}#automation-names"), (*name).to_owned()),
             Self::Listener(team, id) => (format!("team#{team}#listeners"), id.to_string()),
@@ -168,6 +168,8 @@ pub(crate) fn millis(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ozma_domain::id::EnvironmentId;
+
     use super::*;
 
     #[test]
@@ -204,8 +206,12 @@ mod tests {
             Key::Ended(&team, at, run),
             Key::Account(&team, "2026-11", "team"),
             Key::Rate(&team, "c0ffee", 1_763_700_000),
-            Key::Environment(&team, &environment),
-            Key::EnvironmentName(&team, "web"),
+            Key::Resource(&team, Kind::Runner, "3Fz9kQ0vWm7LxYb2RtUe1C"),
+            Key::ResourceName(&team, Kind::Runner, "small"),
+            Key::Resource(&team, Kind::Environment, environment.as_str()),
+            Key::ResourceName(&team, Kind::Environment, "web"),
+            Key::Resource(&team, Kind::Agent, "3Fz9kQ0vWm7LxYb2RtUe1C"),
+            Key::ResourceName(&team, Kind::Agent, "nightly"),
             Key::Automation(&automation),
             Key::AutomationName(&team, "nightly"),
             Key::Listener(&team, &automation),

@@ -7,10 +7,10 @@ use ozma_domain::webhook::Webhook;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Alter;
-use crate::environments::Saved;
 use crate::error::StoreError;
 use crate::item::{create, delete, delete_if, to_item, update};
 use crate::key::Key;
+use crate::resources::Saved;
 use crate::table::{Consistency, Range, Store, Written};
 
 /// A webhook as read, with the version that a change of it must still find.

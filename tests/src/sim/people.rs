@@ -7,8 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use ozma_app::accept::{Idempotency, NewRun, accept};
 use ozma_app::ports::QueueMessage;
 use ozma_app::receive::{self, Delivered, ReceiveError, Request, Taken};
-use ozma_app::{App, cancel, environments, messages, teams};
+use ozma_app::{App, cancel, messages, resources, teams};
 use ozma_domain::automation::Automation;
+use ozma_domain::environment::Environment;
 use ozma_domain::id::{RunId, TeamId};
 use ozma_domain::lane::Lane;
 use ozma_domain::plan::Plan;
@@ -259,7 +260,7 @@ impl World {
                 let (team, environment) = (self.teams[team].id.clone(), self.teams[team].environment.clone());
                 self.spawn(async move {
                     let ask = || format!("deletes the environment of {team}");
-                    insist(&core, ask, || environments::delete(&app, &team, &environment)).await;
+                    insist(&core, ask, || resources::delete::<Environment>(&app, &team, &environment)).await;
                 });
             }
         }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use ozma_app::ports::{QueueMessage, QueueName};
-use ozma_app::{App, Settings, automations, environments, handle, schedules, settle, sweep};
+use ozma_app::{App, Settings, automations, handle, resources, schedules, settle, sweep};
 use ozma_domain::audit::manifest::public_key;
 use ozma_domain::automation::{Automation, AutomationConfig};
-use ozma_domain::environment::EnvironmentConfig;
+use ozma_domain::environment::{Environment, EnvironmentConfig};
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::{EnvironmentId, ExecutionId, TeamId};
 use ozma_domain::plan::Plan;
@@ -145,7 +145,7 @@ impl World {
             store.put_team(&row).await.expect("a team");
             laws.allow(&id, agents);
             let config = EnvironmentConfig { name: "web".to_owned(), ..Default::default() };
-            let environment = environments::create(&calm, &id, config).await.expect("an environment").uid;
+            let environment = resources::create::<Environment>(&calm, &id, config).await.expect("an environment").uid;
             let mut automations = Vec::new();
             for (name, key) in [("mender", None), ("reader", Some(KeyPolicy::Queue))] {
                 automations.push(automations::create(&calm, &id, automation(name, key)).await.expect("an automation"));
@@ -364,6 +364,8 @@ fn template(concurrency: Option<Concurrency>) -> RunTemplate {
         harness: HarnessKind::Shell,
         agent_config: serde_json::Map::new(),
         environment: None,
+        agent: None,
+        runner: None,
         repositories: Vec::new(),
         deadline_seconds: None,
         metadata: BTreeMap::new(),

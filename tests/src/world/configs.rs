@@ -13,6 +13,8 @@ pub fn template(prompt: &str, harness: HarnessKind) -> RunTemplate {
         harness,
         agent_config: Default::default(),
         environment: None,
+        agent: None,
+        runner: None,
         repositories: Vec::new(),
         deadline_seconds: None,
         metadata: Default::default(),

@@ -11,6 +11,7 @@ use ozma_app::ports::{
 };
 use ozma_domain::aws::RoleArn;
 use ozma_domain::id::{ExecutionId, SecretName, TeamId};
+use ozma_domain::plan::Size;
 use ozma_domain::protocol::AwsCredentials;
 use ozma_domain::run::Isolation;
 use secrecy::SecretString;
@@ -55,6 +56,7 @@ pub struct LauncherDouble {
     alive: Mutex<BTreeSet<ExecutionId>>,
     /// Every launch there was, repeated ones too.
     launches: Mutex<Vec<ExecutionId>>,
+    sizes: Mutex<Vec<Size>>,
     stops: Mutex<Vec<ExecutionId>>,
     answers: Mutex<Vec<Result<Launched, PortError>>>,
     prepared: Mutex<Vec<String>>,
@@ -69,6 +71,11 @@ impl LauncherDouble {
 
     pub fn launches(&self) -> Vec<ExecutionId> {
         lock(&self.launches).clone()
+    }
+
+    /// Of the machine of each launch.
+    pub fn sizes(&self) -> Vec<Size> {
+        lock(&self.sizes).clone()
     }
 
     pub fn stops(&self) -> Vec<ExecutionId> {
@@ -105,6 +112,7 @@ impl LauncherDouble {
 impl Launcher for LauncherDouble {
     async fn launch(&self, request: &LaunchRequest) -> Result<Launched, PortError> {
         lock(&self.launches).push(request.execution);
+        lock(&self.sizes).push(request.size);
         if let Some(answer) = lock(&self.answers).pop() {
             return answer;
         }

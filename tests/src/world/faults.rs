@@ -26,6 +26,15 @@ pub enum Fault {
     ReplyLost,
 }
 
+impl Fault {
+    pub const ALL: [Self; 2] = [Self::RequestLost, Self::ReplyLost];
+
+    /// Each fault at each of so many requests, counted from 1.
+    pub fn each(requests: u64) -> impl Iterator<Item = (u64, Self)> {
+        Self::ALL.into_iter().flat_map(move |fault| (1..=requests).map(move |nth| (nth, fault)))
+    }
+}
+
 impl Faults {
     /// Requests so far.
     pub fn requests(&self) -> u64 {

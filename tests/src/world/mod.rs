@@ -169,6 +169,8 @@ pub fn new_run(team: &TeamId, prompt: &str) -> NewRun {
         harness: HarnessKind::Shell,
         agent_config: Default::default(),
         environment: None,
+        agent: None,
+        runner: None,
         repositories: Vec::new(),
         deadline_seconds: None,
         metadata: Default::default(),

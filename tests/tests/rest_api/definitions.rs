@@ -14,19 +14,26 @@ pub(crate) fn whole() -> Vec<Value> {
     vec![
         json!({"kind": "automation", "name": "fix", "on": {"webhook": "acme", "events": ["issue.labeled"],
             "filter": {"label": {"name": ["agent", "bot"]}}, "allow": {"logins": ["ann"]}},
-            "run": {"prompt": "make fix\nmake test\n", "config": {"environment_id": "web", "harness": shell},
+            "run": {"prompt": "make fix\nmake test\n", "agent_identity_uid": "reviewer",
+                "config": {"environment_id": "web", "harness": shell},
                 "scheduling": {"priority": 3, "concurrency": {"key": "fix {item}", "policy": "supersede"}},
                 "limits": {"run_seconds": 600, "budget": {"usd": 1.5}}, "metadata": {"team": "web"}},
             "runs_per_hour": 20, "budget": {"minutes": 100}}),
         json!({"kind": "environment", "name": "web", "docker_image": "debian:12", "setup_commands": ["npm ci"],
             "repositories": [{"url": "https://github.com/acme/web", "ref": "main"}], "secrets": ["NPM_TOKEN"],
-            "variables": {"A": "b"}, "network": "none"}),
+            "variables": {"A": "b"}, "network": "none", "default_runner_uid": "small"}),
         json!({"kind": "webhook", "name": "acme", "auth": {"mode": "signature", "scheme": "github"},
             "own": {"logins": ["acme[bot]"], "mention": "@oz"}}),
         json!({"kind": "schedule", "name": "nightly", "cron_schedule": "0 3 * * MON-FRI", "timezone": "Europe/Berlin",
-            "prompt": "make report", "agent_config": {"environment_id": "web", "harness": shell},
+            "prompt": "make report", "agent_uid": "reviewer",
+            "agent_config": {"environment_id": "web", "runner_id": "small", "harness": shell},
             "missed": {"policy": "all", "at_most": 3}, "overlap": "queue"}),
         json!({"kind": "subscription", "name": "deploys", "url": "https://example.com/hooks", "events": ["run.failed"]}),
+        json!({"kind": "agent", "name": "reviewer", "prompt": "Be kind.", "environment_id": "web", "harness": shell,
+            "default_runner_uid": "small", "secrets": [{"name": "REVIEW_TOKEN"}], "agent_type": "REVIEW",
+            "mcp_servers": {"search": {"url": "https://search.example.com"}}}),
+        json!({"kind": "runner", "name": "small", "vcpus": 1, "memory_gb": 2, "docker_image": "node:22",
+            "setup_commands": ["apt-get update"]}),
     ]
 }
 
@@ -58,7 +65,7 @@ async fn what_is_applied_is_there_once_however_often_it_is_applied() {
     let api = Api::new("free").await;
     let planned = apply(&api, &whole(), json!({"plan_only": true})).await;
     let expected = "create automation fix, create environment web, create webhook acme, create schedule nightly, \
-                    create subscription deploys";
+                    create subscription deploys, create agent reviewer, create runner small";
     assert_eq!((told(&planned).as_str(), &planned["applied"]), (expected, &json!(false)));
     assert!(planned["changes"].as_array().unwrap().iter().all(|one| one.get("secret").or(one.get("id")).is_none()));
     assert!(exported(&api).await.is_empty(), "a plan does nothing");
@@ -66,7 +73,7 @@ async fn what_is_applied_is_there_once_however_often_it_is_applied() {
 
     let applied = apply(&api, &whole(), json!({})).await;
     assert_eq!((told(&applied).as_str(), &applied["applied"]), (expected, &json!(true)));
-    assert_eq!(api.world.launcher.prepared(), ["debian:12"]);
+    assert_eq!(api.world.launcher.prepared(), ["debian:12", "node:22"]);
     // They know each other.
     let environment = api.get("/agent/environments/web").await;
     let webhook = api.get("/api/v1/webhooks/acme").await;
@@ -75,6 +82,14 @@ async fn what_is_applied_is_there_once_however_often_it_is_applied() {
     assert_eq!(automation["on"]["webhook"], webhook["id"]);
     assert_eq!(automation["run"]["config"]["environment_id"], environment["uid"]);
     assert_eq!(schedule["agent_config"]["environment_id"], environment["uid"]);
+    let agent = api.get("/agent/identities/reviewer").await;
+    let runner = api.get("/agent/runners/small").await;
+    assert_eq!((&automation["run"]["agent_identity_uid"], &schedule["agent_uid"]), (&agent["uid"], &agent["uid"]));
+    assert_eq!(agent["environment_id"], environment["uid"]);
+    for named in [&agent["default_runner_uid"], &environment["config"]["default_runner_uid"]] {
+        assert_eq!(*named, runner["uid"]);
+    }
+    assert_eq!(schedule["agent_config"]["runner_id"], runner["uid"]);
     assert_eq!(schedule["next_runs"].as_array().unwrap().len(), 10);
     // What is made for others is told once.
     let change = |result: &Value, at: usize| result["changes"][at].clone();
@@ -104,13 +119,13 @@ async fn what_is_applied_is_there_once_however_often_it_is_applied() {
     // What is exported is what was written, but for what says itself.
     let mut sorted = whole();
     sorted.sort_by_key(|one| {
-        ["environment", "webhook", "automation", "schedule", "subscription"]
+        ["runner", "environment", "agent", "webhook", "automation", "schedule", "subscription"]
             .iter()
             .position(|kind| one["kind"] == *kind)
     });
     assert_eq!(exported(&api).await, sorted);
-    assert_eq!(api.get(&format!("{DEFINITIONS}?kind=webhook")).await["definitions"], json!([sorted[1]]));
-    api.check("GET", &format!("{DEFINITIONS}?kind=runner"), "", "400 invalid_request: kind: \"runner\" is not a kind")
+    assert_eq!(api.get(&format!("{DEFINITIONS}?kind=webhook")).await["definitions"], json!([sorted[3]]));
+    api.check("GET", &format!("{DEFINITIONS}?kind=team"), "", "400 invalid_request: kind: \"team\" is not a kind")
         .await;
 }
 
@@ -185,7 +200,7 @@ async fn a_change_tells_each_field_and_leaves_alone_what_is_paused() {
     // Another way to show who one is is another secret.
     assert!(result["changes"][2]["secret"].as_str().unwrap().starts_with("ozw_"), "{result}");
     assert_eq!(api.get("/agent/schedules/nightly").await["enabled"], json!(false));
-    assert_eq!(api.world.launcher.prepared(), ["debian:12", "debian:13"]);
+    assert_eq!(api.world.launcher.prepared(), ["debian:12", "node:22", "debian:13"]);
     assert_eq!(api.world.launcher.retired(), ["debian:12"]);
     // A secret of an automation stays.
     assert!(result["changes"][0].get("secret").is_none());
@@ -202,8 +217,16 @@ async fn only_what_an_apply_of_the_set_made_is_pruned_and_nothing_that_others_ne
     apply(&api, std::slice::from_ref(&mine), json!({"set": "other"})).await;
     api.check("POST", "/agent/environments", json!({"name": "by hand"}).to_string(), "201 ").await;
     // The automation and the schedule need the environment.
-    let [automation, _, webhook, schedule, subscription] = whole().try_into().unwrap();
+    let [automation, environment, webhook, schedule, subscription, agent, _] = whole().try_into().unwrap();
+    api.check(
+        "POST",
+        APPLY,
+        body(&[environment.clone(), agent.clone()], json!({"prune": true})),
+        "400 invalid_request: the runner \"small\" is defined no more, and the environment \"web\" needs it",
+    )
+    .await;
     let mut loose = automation.clone();
+    loose["run"].as_object_mut().unwrap().remove("agent_identity_uid");
     loose["run"]["config"].as_object_mut().unwrap().remove("environment_id");
     let left = [loose.clone(), webhook.clone(), schedule.clone()];
     let told_of = "400 invalid_request: definitions[2].agent_config.environment_id: there is no";
@@ -228,9 +251,9 @@ async fn only_what_an_apply_of_the_set_made_is_pruned_and_nothing_that_others_ne
     api.check("DELETE", "/agent/schedules/by%20hand", "", "200 ").await;
 
     let planned = apply(&api, &[loose.clone(), webhook.clone()], json!({"plan_only": true, "prune": true})).await;
-    let expected = "update automation fix, unchanged webhook acme, delete subscription deploys, delete schedule nightly, delete environment web";
+    let expected = "update automation fix, unchanged webhook acme, delete subscription deploys, delete schedule nightly, delete agent reviewer, delete environment web, delete runner small";
     assert_eq!(told(&planned), expected);
-    assert_eq!(exported(&api).await.len(), 7);
+    assert_eq!(exported(&api).await.len(), 9);
     assert_eq!(told(&apply(&api, &[loose, webhook], json!({"prune": true})).await), expected);
     let names: Vec<String> = exported(&api).await.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect();
     assert_eq!(names, ["by hand", "mine", "acme", "fix"]);
@@ -266,9 +289,18 @@ async fn what_cannot_be_is_named_and_then_nothing_is() {
     };
     let shell = json!({"harness": {"type": "shell"}});
     check(json!({}), ".kind: needed").await;
-    for kind in ["agent", "runner"] {
-        check(json!({"kind": kind, "name": "x"}), &format!(".kind: \"{kind}\" is not a kind that can be defined; there are environment, webhook, automation, schedule and subscription")).await;
-    }
+    let kinds = "runner, environment, agent, webhook, automation, schedule and subscription";
+    let told = format!(".kind: \"team\" is not a kind that can be defined; there are {kinds}");
+    check(json!({"kind": "team", "name": "x"}), &told).await;
+    let agent = |member: &str, value: Value| json!({"kind": "agent", "name": "x", member: value});
+    check(json!({"kind": "runner", "name": "x", "vcpus": 2}), ".memory_gb: needed together with vcpus").await;
+    check(json!({"kind": "runner", "name": "x", "vcpus": 3, "memory_gb": 8}), ".vcpus: 1, 2, 4, 8 or 16").await;
+    check(agent("environment_id", json!("nowhere")), ".environment_id: there is no environment \"nowhere\"").await;
+    check(agent("default_runner_uid", json!("none")), ".default_runner_uid: there is no runner \"none\"").await;
+    let skilled = body(&[agent("skills", json!(["a/b:c"]))], json!({}));
+    let told = "422 operation_not_supported: definitions[0].skills: not supported by this version";
+    api.check("POST", APPLY, skilled, told).await;
+    check(agent("secrets", json!(["T"])), ".secrets[0]: invalid type").await;
     check(json!({"kind": "environment"}), ".name: needed").await;
     check(json!({"kind": "environment", "name": "fine"}), ".name: the same environment is at definitions[0] already")
         .await;

@@ -79,7 +79,7 @@ async fn what_an_environment_cannot_be_is_named() {
     check(json!({}), "400 invalid_request: name: an environment needs a name").await;
     check(json!({"name": " x"}), "400 invalid_request: name: ").await;
     check(json!({"name": 1}), "400 invalid_request: name: invalid type").await;
-    check(json!({"name": "web"}), "400 invalid_request: name: there is an environment named \"web\" already").await;
+    check(json!({"name": "web"}), "400 invalid_request: name: another environment is named \"web\" already").await;
     check(json!({"name": "x", "description": "ü".repeat(241)}), "400 invalid_request: description: at most 240").await;
     check(json!({"name": "x", "docker_image": "a b"}), "400 invalid_request: docker_image: ").await;
     check(json!({"name": "x", "setup_commands": [" "]}), "400 invalid_request: setup_commands: ").await;

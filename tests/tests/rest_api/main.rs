@@ -9,6 +9,7 @@ mod creating;
 mod definitions;
 mod environments;
 mod errors;
+mod identities;
 mod listing;
 mod paging;
 mod schedules;

@@ -96,7 +96,7 @@ async fn what_is_wrong_with_a_schedule_is_told_by_field() {
     check(with("scheduling", json!({"not_before": "2030-01-01T00:00:00Z"})), "scheduling.not_before: ").await;
     let dates = with("ends_at", json!("2020-01-01T00:00:00Z"));
     check(dates, "cron_schedule: is over").await;
-    api.check("POST", SCHEDULES, with("agent_uid", json!("x")), "422 ").await;
+    api.check("POST", SCHEDULES, with("agent_uid", json!("x")), "400 invalid_request: agent_uid: ").await;
     assert_eq!(api.get(SCHEDULES).await, json!({"schedules": []}));
     // Two of one name are told apart by their ids alone.
     for _ in 0..2 {

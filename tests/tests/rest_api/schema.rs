@@ -17,6 +17,10 @@ pub(crate) fn conforms(description: &Value, method: &str, url: &str, answer: &An
     let status = answer.status.to_string();
     let response = responses.get(&status).or_else(|| responses.get("default").filter(|_| answer.status >= 400));
     let response = response.unwrap_or_else(|| panic!("{method} {path} answers {status}, which is not described"));
+    if response.get("content").is_none() {
+        assert_eq!(answer.text(), "", "{method} {path} {status} is described without a body");
+        return;
+    }
     let content_type = answer.header("content-type");
     let content = response["content"].get(content_type);
     let content = content.unwrap_or_else(|| panic!("{method} {path} {status}: {content_type} is not described"));

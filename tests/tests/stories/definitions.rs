@@ -101,8 +101,8 @@ fn a_file_that_is_wrong_is_refused_by_its_place_and_nothing_is_applied() {
         assert!(told.code == Some(1) && told.stderr.contains(expected), "{told}");
     };
     check(
-        "kind: runner\nname: x\n",
-        "b.yaml: kind: \"runner\" is not a kind that can be defined; there are environment",
+        "kind: team\nname: x\n",
+        "b.yaml: kind: \"team\" is not a kind that can be defined; there are runner, environment",
     );
     check(
         "kind: webhook\nname: x\n---\nkind: webhook\nname: y\nauht: 1\n",
@@ -127,5 +127,5 @@ fn a_file_that_is_wrong_is_refused_by_its_place_and_nothing_is_applied() {
     check(&bomb, "b.yaml: ");
     assert_eq!(world.ok(&["export"]), "");
     let schema: Value = serde_json::from_str(&world.ok(&["apply", "--schema"])).unwrap();
-    assert_eq!(schema["properties"]["kind"]["enum"].as_array().unwrap().len(), 5);
+    assert_eq!(schema["properties"]["kind"]["enum"].as_array().unwrap().len(), 7);
 }

@@ -2,6 +2,7 @@
 //!
 //! They need the program: `cargo build -p oz` first, which `tests/run` does.
 
+mod agents;
 mod artifacts;
 mod audit;
 mod automations;

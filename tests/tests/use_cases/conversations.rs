@@ -204,19 +204,17 @@ async fn whatever_is_lost_a_stop_stops() {
     let before = calm.world.faults.requests();
     assert_eq!(stop(&calm).await, 202);
     let requests = calm.world.faults.requests() - before;
-    for fault in [Fault::RequestLost, Fault::ReplyLost] {
-        for nth in 1..=requests {
-            let (run, outside) = begun().await;
-            outside.world.faults.plan(nth, fault);
-            stop(&outside).await;
-            outside.world.clock.forward(SignedDuration::from_secs(61));
-            sweep(&outside.world.app, outside.world.now()).await.expect("swept");
-            assert_eq!(stop(&outside).await, 202, "{fault:?} at request {nth}");
-            assert_eq!(outside.world.state(run).await, "CANCELLED", "{fault:?} at request {nth}");
-            let delivery = outside.latest().await;
-            assert!(delivery.is_done() && delivery.reply.is_some(), "{fault:?} at request {nth}: {delivery:?}");
-            assert_eq!(outside.runs().await.len(), 1, "{fault:?} at request {nth}");
-        }
+    for (nth, fault) in Fault::each(requests) {
+        let (run, outside) = begun().await;
+        outside.world.faults.plan(nth, fault);
+        stop(&outside).await;
+        outside.world.clock.forward(SignedDuration::from_secs(61));
+        sweep(&outside.world.app, outside.world.now()).await.expect("swept");
+        assert_eq!(stop(&outside).await, 202, "{fault:?} at request {nth}");
+        assert_eq!(outside.world.state(run).await, "CANCELLED", "{fault:?} at request {nth}");
+        let delivery = outside.latest().await;
+        assert!(delivery.is_done() && delivery.reply.is_some(), "{fault:?} at request {nth}: {delivery:?}");
+        assert_eq!(outside.runs().await.len(), 1, "{fault:?} at request {nth}");
     }
 }
 

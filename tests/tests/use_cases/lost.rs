@@ -289,7 +289,7 @@ async fn whatever_is_lost_each_event_starts_one_run() {
         }
     }
     for nth in 1..=requests {
-        for fault in [Fault::RequestLost, Fault::ReplyLost] {
+        for fault in Fault::ALL {
             let story = begun().await;
             story.outside.world.faults.plan(nth, fault);
             let _ = look(&story).await;

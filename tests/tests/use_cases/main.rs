@@ -19,3 +19,4 @@ mod subscriptions;
 mod tidy;
 mod triggers;
 mod webhooks;
+mod workplaces;

@@ -6,9 +6,9 @@ use ozma_app::executions;
 use ozma_app::ports::Vault as _;
 use ozma_app::receive::{identify, replay, try_out};
 use ozma_app::sweep::sweep;
-use ozma_app::{automations, environments, webhooks};
+use ozma_app::{automations, resources, webhooks};
 use ozma_domain::delivery::{OwedState, Owes};
-use ozma_domain::environment::EnvironmentConfig;
+use ozma_domain::environment::{Environment, EnvironmentConfig};
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::RunId;
 use ozma_domain::identity::Identity;
@@ -56,7 +56,7 @@ impl Github {
         webhooks::update(app, team, "acme", config).await.expect("a connection");
         let secrets = vec!["TOKEN".parse().unwrap()];
         let web = EnvironmentConfig { name: "web".to_owned(), secrets, ..EnvironmentConfig::default() };
-        let web = environments::create(app, team, web).await.expect("an environment");
+        let web = resources::create::<Environment>(app, team, web).await.expect("an environment");
         let mut config = outside.listens_with("fix", harness, trigger).await.config;
         let url = format!("{}/Codertocat/Hello-World", services.url).parse().unwrap();
         config.template.repositories = vec![Repository { url, reference: None }];
@@ -317,23 +317,21 @@ async fn whatever_is_lost_one_run_is_started_with_what_it_may_have() {
     story(&calm).await;
     let requests = calm.outside.world.faults.requests() - before;
     assert!(requests > 30, "the story is told: {requests} requests");
-    for fault in [Fault::RequestLost, Fault::ReplyLost] {
-        for nth in 1..=requests {
-            let told = format!("{fault:?} at request {nth} of {requests}");
-            let github = Github::new().await;
-            github.outside.world.faults.plan(nth, fault);
-            story(&github).await;
-            github.outside.waits(61).await;
-            github.outside.waits(61).await;
-            github.mention(1).await;
-            github.pump().await;
-            let [run] = github.outside.runs().await.try_into().expect(&told);
-            let delivery = github.outside.latest().await;
-            assert_eq!((delivery.runs.len(), &delivery.runs[0].state), (1, &OwedState::Started), "{told}");
-            assert_eq!(github.outside.log().await.len(), 1, "{told}");
-            assert!(github.has_secrets(run).await && github.questions() <= 2, "{told}: {delivery:?}");
-            assert_eq!(github.key(run).await.as_deref(), Some("fix Codertocat/Hello-World:changes"), "{told}");
-        }
+    for (nth, fault) in Fault::each(requests) {
+        let told = format!("{fault:?} at request {nth} of {requests}");
+        let github = Github::new().await;
+        github.outside.world.faults.plan(nth, fault);
+        story(&github).await;
+        github.outside.waits(61).await;
+        github.outside.waits(61).await;
+        github.mention(1).await;
+        github.pump().await;
+        let [run] = github.outside.runs().await.try_into().expect(&told);
+        let delivery = github.outside.latest().await;
+        assert_eq!((delivery.runs.len(), &delivery.runs[0].state), (1, &OwedState::Started), "{told}");
+        assert_eq!(github.outside.log().await.len(), 1, "{told}");
+        assert!(github.has_secrets(run).await && github.questions() <= 2, "{told}: {delivery:?}");
+        assert_eq!(github.key(run).await.as_deref(), Some("fix Codertocat/Hello-World:changes"), "{told}");
     }
 }
 

@@ -222,23 +222,21 @@ async fn whatever_is_lost_one_run_is_started() {
     story(&calm).await;
     let requests = calm.outside.world.faults.requests() - before;
     assert!(requests > 30, "the story is told: {requests} requests");
-    for fault in [Fault::RequestLost, Fault::ReplyLost] {
-        for nth in 1..=requests {
-            let told = format!("{fault:?} at request {nth} of {requests}");
-            let workspace = Workspace::new().await;
-            let outside = &workspace.outside;
-            outside.world.faults.plan(nth, fault);
-            story(&workspace).await;
-            workspace.outside.waits(61).await;
-            workspace.outside.waits(61).await;
-            assert_eq!(outside.mention(ANN, THREAD, None, "fix the login").await.0, 202, "{told}");
-            workspace.pump().await;
-            assert_eq!(outside.runs().await.len(), 1, "{told}");
-            let delivery = outside.latest().await;
-            assert_eq!((delivery.runs.len(), &delivery.runs[0].state), (1, &OwedState::Started), "{told}");
-            assert_eq!(outside.log().await.len(), 1, "{told}");
-            assert!(workspace.look_ups() <= 2, "{told}");
-        }
+    for (nth, fault) in Fault::each(requests) {
+        let told = format!("{fault:?} at request {nth} of {requests}");
+        let workspace = Workspace::new().await;
+        let outside = &workspace.outside;
+        outside.world.faults.plan(nth, fault);
+        story(&workspace).await;
+        workspace.outside.waits(61).await;
+        workspace.outside.waits(61).await;
+        assert_eq!(outside.mention(ANN, THREAD, None, "fix the login").await.0, 202, "{told}");
+        workspace.pump().await;
+        assert_eq!(outside.runs().await.len(), 1, "{told}");
+        let delivery = outside.latest().await;
+        assert_eq!((delivery.runs.len(), &delivery.runs[0].state), (1, &OwedState::Started), "{told}");
+        assert_eq!(outside.log().await.len(), 1, "{told}");
+        assert!(workspace.look_ups() <= 2, "{told}");
     }
 }
 
@@ -341,18 +339,16 @@ async fn whoever_is_let_in_by_address_stops_it_whatever_is_lost() {
     assert_eq!(calm.told(ANN), [format!("Stopped fix. Run {run}")]);
     let told = calm.outside.latest().await.told.unwrap();
     assert_eq!(told.done.as_deref(), Some("stopped by U043H11ES4V at slack"));
-    for fault in [Fault::RequestLost, Fault::ReplyLost] {
-        for nth in 1..=requests {
-            let told = format!("{fault:?} at request {nth} of {requests}");
-            let (run, workspace) = begun().await;
-            workspace.outside.world.faults.plan(nth, fault);
-            stop(&workspace).await;
-            workspace.outside.waits(61).await;
-            workspace.outside.waits(61).await;
-            assert_eq!(stop(&workspace).await, 202, "{told}");
-            assert_eq!(workspace.outside.world.state(run).await, "CANCELLED", "{told}");
-            assert!(workspace.outside.latest().await.is_done(), "{told}");
-        }
+    for (nth, fault) in Fault::each(requests) {
+        let told = format!("{fault:?} at request {nth} of {requests}");
+        let (run, workspace) = begun().await;
+        workspace.outside.world.faults.plan(nth, fault);
+        stop(&workspace).await;
+        workspace.outside.waits(61).await;
+        workspace.outside.waits(61).await;
+        assert_eq!(stop(&workspace).await, 202, "{told}");
+        assert_eq!(workspace.outside.world.state(run).await, "CANCELLED", "{told}");
+        assert!(workspace.outside.latest().await.is_done(), "{told}");
     }
     // A stranger's is none, and is told so.
     let (run, workspace) = begun().await;

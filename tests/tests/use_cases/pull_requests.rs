@@ -85,13 +85,11 @@ async fn whatever_is_lost_a_pull_request_is_recorded_once() {
     report(&calm, &agent).await;
     let requests = calm.faults.requests() - before;
     assert!(requests >= 2, "{requests} requests");
-    for fault in [Fault::RequestLost, Fault::ReplyLost] {
-        for nth in 1..=requests {
-            let world = World::new("free").await;
-            let (run, agent) = world.claimed().await;
-            world.faults.plan(nth, fault);
-            report(&world, &agent).await;
-            assert_eq!(made(&world, run).await, [format!("{URL} fix")], "{fault:?} at request {nth}");
-        }
+    for (nth, fault) in Fault::each(requests) {
+        let world = World::new("free").await;
+        let (run, agent) = world.claimed().await;
+        world.faults.plan(nth, fault);
+        report(&world, &agent).await;
+        assert_eq!(made(&world, run).await, [format!("{URL} fix")], "{fault:?} at request {nth}");
     }
 }

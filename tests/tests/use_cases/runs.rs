@@ -11,9 +11,9 @@ use ozma_app::ports::{Launched, PortError};
 use ozma_app::settle::{Settled, container_gone};
 use ozma_app::sweep::{Repairs, sweep};
 use ozma_app::transcript::{Cursor, transcript};
-use ozma_app::{audit, environments, teams};
+use ozma_app::{audit, resources, teams};
 use ozma_domain::audit::verify::{StoredSegment, verify};
-use ozma_domain::environment::EnvironmentConfig;
+use ozma_domain::environment::{Environment, EnvironmentConfig};
 use ozma_domain::failure::FailureClass;
 use ozma_domain::id::RunId;
 use ozma_domain::outcome::Outcome;
@@ -254,7 +254,7 @@ async fn secrets_are_masked_on_arrival_too() {
     let name = "TOKEN".parse().unwrap();
     ozma_app::ports::Vault::put(world.vault.as_ref(), &world.team, &name, "hunter22".into()).await.unwrap();
     let config = EnvironmentConfig { name: "web".to_owned(), secrets: vec![name], ..Default::default() };
-    let environment = environments::create(&world.app, &world.team, config).await.unwrap();
+    let environment = resources::create::<Environment>(&world.app, &world.team, config).await.unwrap();
     let new = ozma_app::accept::NewRun { environment: Some(environment.uid), ..world.new_run("true") };
     let run = accept(&world.app, new).await.unwrap().run_id;
     world.drain().await;
@@ -279,7 +279,7 @@ async fn credentials_are_given_to_the_current_agent_of_an_environment_with_a_rol
         let world = World::new("free").await;
         let aws_role = role.map(|name| format!("arn:aws:iam::123456789012:role/{name}").parse().unwrap());
         let config = EnvironmentConfig { name: "web".to_owned(), aws_role, ..Default::default() };
-        let environment = environments::create(&world.app, &world.team, config).await.unwrap();
+        let environment = resources::create::<Environment>(&world.app, &world.team, config).await.unwrap();
         let new = ozma_app::accept::NewRun { environment: Some(environment.uid), ..world.new_run("true") };
         let run = accept(&world.app, new).await.unwrap().run_id;
         world.drain().await;
@@ -311,7 +311,7 @@ async fn a_missing_secret_or_environment_fails_the_run_before_it_starts() {
     let world = World::new("free").await;
     let config =
         EnvironmentConfig { name: "web".to_owned(), secrets: vec!["TOKEN".parse().unwrap()], ..Default::default() };
-    let environment = environments::create(&world.app, &world.team, config).await.unwrap();
+    let environment = resources::create::<Environment>(&world.app, &world.team, config).await.unwrap();
     let new = || ozma_app::accept::NewRun { environment: Some(environment.uid.clone()), ..world.new_run("true") };
     let lacks_secret = accept(&world.app, new()).await.unwrap().run_id;
     world.drain().await;
@@ -321,7 +321,7 @@ async fn a_missing_secret_or_environment_fails_the_run_before_it_starts() {
         "the environment web needs the secret TOKEN, which does not exist; create it with: oz secret create TOKEN"
     );
     let lacks_environment = accept(&world.app, new()).await.unwrap().run_id;
-    environments::delete(&world.app, &world.team, &environment.uid).await.unwrap();
+    resources::delete::<Environment>(&world.app, &world.team, &environment.uid).await.unwrap();
     world.drain().await;
     assert_eq!(world.state(lacks_environment).await, "FAILED");
     assert_eq!(world.launcher.launches(), []);
@@ -656,22 +656,20 @@ async fn whatever_request_is_lost_a_run_has_one_agent_and_one_outcome() {
     let requests = calm.faults.requests() - before;
     assert!(requests > 30, "the story is told: {requests} requests");
 
-    for fault in [Fault::RequestLost, Fault::ReplyLost] {
-        for nth in 1..=requests {
-            let world = World::new("free").await;
-            world.faults.plan(nth, fault);
-            let run = story(&world).await;
-            let told = format!("{fault:?} at request {nth}");
-            assert_eq!(world.state(run).await, "SUCCEEDED", "{told}");
-            let mut launches = world.launcher.launches();
-            launches.dedup();
-            assert_eq!(launches.len(), 1, "{told}");
-            assert_eq!(world.app.store.latest_requests(&world.team, None, 10).await.unwrap().len(), 1, "{told}");
-            assert!(world.app.store.taken_slots(&world.team).await.unwrap().is_empty(), "{told}");
-            let mut published: Vec<String> = world.bus.published().into_iter().map(|event| event.id).collect();
-            published.dedup();
-            assert_eq!(published, [format!("{run}/1/SUCCEEDED")], "{told}");
-            assert_eq!(proof(&world, run).await, "2 segments, 2 events, complete", "{told}");
-        }
+    for (nth, fault) in Fault::each(requests) {
+        let world = World::new("free").await;
+        world.faults.plan(nth, fault);
+        let run = story(&world).await;
+        let told = format!("{fault:?} at request {nth}");
+        assert_eq!(world.state(run).await, "SUCCEEDED", "{told}");
+        let mut launches = world.launcher.launches();
+        launches.dedup();
+        assert_eq!(launches.len(), 1, "{told}");
+        assert_eq!(world.app.store.latest_requests(&world.team, None, 10).await.unwrap().len(), 1, "{told}");
+        assert!(world.app.store.taken_slots(&world.team).await.unwrap().is_empty(), "{told}");
+        let mut published: Vec<String> = world.bus.published().into_iter().map(|event| event.id).collect();
+        published.dedup();
+        assert_eq!(published, [format!("{run}/1/SUCCEEDED")], "{told}");
+        assert_eq!(proof(&world, run).await, "2 segments, 2 events, complete", "{told}");
     }
 }

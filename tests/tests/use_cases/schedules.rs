@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use ozma_app::schedules::{self, ScheduleError};
 use ozma_app::sweep::sweep;
-use ozma_app::{cancel, environments};
-use ozma_domain::environment::EnvironmentConfig;
+use ozma_app::{cancel, resources};
+use ozma_domain::environment::{Environment, EnvironmentConfig};
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::RunId;
 use ozma_domain::run::RunSource;
@@ -79,7 +79,7 @@ async fn each_planned_time_has_one_run_however_often_somebody_looks() {
 /// Each single request of a look is lost, and each single reply: the next look makes up for it, and nothing is doubled.
 #[tokio::test]
 async fn whatever_is_lost_on_the_way_a_planned_time_has_one_run() {
-    for fault in [Fault::RequestLost, Fault::ReplyLost] {
+    for fault in Fault::ALL {
         for nth in 1.. {
             let world = World::new("free").await;
             let schedule = every_ten_minutes(&world, allowing()).await;
@@ -181,11 +181,11 @@ async fn changed_it_plans_anew_and_deleted_it_plans_nothing() {
 async fn why_there_is_no_run_is_told_and_the_next_time_is_planned() {
     let world = World::new("free").await;
     let web = EnvironmentConfig { name: "web".to_owned(), ..EnvironmentConfig::default() };
-    let web = environments::create(&world.app, &world.team, web).await.unwrap().uid;
+    let web = resources::create::<Environment>(&world.app, &world.team, web).await.unwrap().uid;
     let mut config = config("rate(10 minutes)", allowing());
     config.template.environment = Some(web.clone());
     let schedule = schedules::create(&world.app, &world.team, "ada", config).await.unwrap();
-    environments::delete(&world.app, &world.team, &web).await.unwrap();
+    resources::delete::<Environment>(&world.app, &world.team, &web).await.unwrap();
     world.clock.forward(minutes(10));
     world.drain().await;
     let now = read(&world, &schedule).await;

@@ -526,31 +526,29 @@ async fn whatever_request_is_lost_an_end_is_told_and_no_attempt_counts_twice() {
     tell(&calm, run).await;
     let requests = calm.faults.requests() - before;
     assert_eq!(stands(&calm, "ends").await, "delivered [500 204]");
-    for fault in [Fault::RequestLost, Fault::ReplyLost] {
-        for nth in 1..=requests {
-            let world = World::new("free").await;
-            let receiver = Receiver::start().await;
-            subscribe(&world, "ends", &receiver, &[]).await;
-            receiver.will_answer(&[NO]);
-            let run = ended(&world).await;
-            world.faults.plan(nth, fault);
-            tell(&world, run).await;
-            let told = format!("{fault:?} at request {nth}");
-            assert!(!world.faults.is_pending(), "{told}");
-            make_up(&world).await;
-            let log = log(&world, "ends").await;
-            let [notification] = &log[..] else { panic!("{told}: {log:?}") };
-            assert_eq!(notification.progress(), Progress::Delivered, "{told}: {notification:?}");
-            let numbers: Vec<u32> = notification.attempts.iter().map(|attempt| attempt.number).collect();
-            let made = receiver.received().len();
-            // What was sent counts once, and so does what nobody knows whether it was sent.
-            assert!((made..=made + 1).contains(&numbers.len()), "{told}: {made} were sent: {log:?}");
-            assert!(numbers.iter().zip(1..).all(|(number, expected)| *number == expected), "{told}: {log:?}");
-            let unknown = notification.attempts.iter().filter(|attempt| attempt.status.is_none()).count();
-            assert!(unknown <= 1, "{told}: {log:?}");
-            let ids: BTreeSet<String> = receiver.received().iter().map(Request::id).collect();
-            assert_eq!(ids.len(), 1, "{told}");
-        }
+    for (nth, fault) in Fault::each(requests) {
+        let world = World::new("free").await;
+        let receiver = Receiver::start().await;
+        subscribe(&world, "ends", &receiver, &[]).await;
+        receiver.will_answer(&[NO]);
+        let run = ended(&world).await;
+        world.faults.plan(nth, fault);
+        tell(&world, run).await;
+        let told = format!("{fault:?} at request {nth}");
+        assert!(!world.faults.is_pending(), "{told}");
+        make_up(&world).await;
+        let log = log(&world, "ends").await;
+        let [notification] = &log[..] else { panic!("{told}: {log:?}") };
+        assert_eq!(notification.progress(), Progress::Delivered, "{told}: {notification:?}");
+        let numbers: Vec<u32> = notification.attempts.iter().map(|attempt| attempt.number).collect();
+        let made = receiver.received().len();
+        // What was sent counts once, and so does what nobody knows whether it was sent.
+        assert!((made..=made + 1).contains(&numbers.len()), "{told}: {made} were sent: {log:?}");
+        assert!(numbers.iter().zip(1..).all(|(number, expected)| *number == expected), "{told}: {log:?}");
+        let unknown = notification.attempts.iter().filter(|attempt| attempt.status.is_none()).count();
+        assert!(unknown <= 1, "{told}: {log:?}");
+        let ids: BTreeSet<String> = receiver.received().iter().map(Request::id).collect();
+        assert_eq!(ids.len(), 1, "{told}");
     }
 }
 

@@ -217,14 +217,16 @@ async fn a_rotated_secret_overlaps_with_the_one_before() {
 #[tokio::test]
 async fn an_environment_that_is_gone_is_told_and_started_with_when_it_is_replaced() {
     let world = World::new("free").await;
-    let environments = ozma_app::environments::create;
+    let environments = ozma_app::resources::create::<ozma_domain::environment::Environment>;
     let named =
         |name: &str| ozma_domain::environment::EnvironmentConfig { name: name.to_owned(), ..Default::default() };
     let web = environments(&world.app, &world.team, named("web")).await.unwrap();
     let mut config = config("deploy");
     config.template.environment = Some(web.uid.clone());
     let automation = automations::create(&world.app, &world.team, config.clone()).await.unwrap();
-    ozma_app::environments::delete(&world.app, &world.team, &web.uid).await.unwrap();
+    ozma_app::resources::delete::<ozma_domain::environment::Environment>(&world.app, &world.team, &web.uid)
+        .await
+        .unwrap();
     delivery(&world, &automation, "msg_1").check("409 environment_missing").await;
     config.template.environment = None;
     automations::update(&world.app, &world.team, "deploy", config).await.unwrap();
@@ -262,17 +264,15 @@ async fn whatever_request_is_lost_a_delivery_makes_one_run() {
     insist(&calm, &made).await;
     let requests = calm.faults.requests() - before;
     assert!(requests >= 3, "the story is told: {requests} requests");
-    for fault in [Fault::RequestLost, Fault::ReplyLost] {
-        for nth in 1..=requests {
-            let world = World::new("free").await;
-            let automation = automation(&world).await;
-            world.faults.plan(nth, fault);
-            let run = insist(&world, &automation).await;
-            assert!(!world.faults.is_pending(), "{fault:?} at request {nth}");
-            assert_eq!(insist(&world, &automation).await, run, "{fault:?} at request {nth}");
-            assert_eq!(runs(&world).await, 1, "{fault:?} at request {nth}");
-            assert_eq!(world.drain().await, 1, "{fault:?} at request {nth}");
-        }
+    for (nth, fault) in Fault::each(requests) {
+        let world = World::new("free").await;
+        let automation = automation(&world).await;
+        world.faults.plan(nth, fault);
+        let run = insist(&world, &automation).await;
+        assert!(!world.faults.is_pending(), "{fault:?} at request {nth}");
+        assert_eq!(insist(&world, &automation).await, run, "{fault:?} at request {nth}");
+        assert_eq!(runs(&world).await, 1, "{fault:?} at request {nth}");
+        assert_eq!(world.drain().await, 1, "{fault:?} at request {nth}");
     }
 }
 

@@ -8,10 +8,10 @@ use jiff::SignedDuration;
 use ozma_app::ports::Vault as _;
 use ozma_app::receive::{finish, replay, try_out};
 use ozma_app::sweep::sweep;
-use ozma_app::{automations, deliveries, environments, webhooks};
+use ozma_app::{automations, deliveries, resources, webhooks};
 use ozma_domain::automation::{Automation, AutomationConfig};
 use ozma_domain::delivery::{OwedState, Verdict};
-use ozma_domain::environment::EnvironmentConfig;
+use ozma_domain::environment::{Environment, EnvironmentConfig};
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::RunId;
 use ozma_domain::outcome::Outcome;
@@ -266,7 +266,7 @@ async fn code_of_a_fork_gets_no_secrets_unless_somebody_says_so() {
     let token = "TOKEN".parse().unwrap();
     world.vault.put(&world.team, &token, SecretString::from("hush")).await.unwrap();
     let config = EnvironmentConfig { name: "web".to_owned(), secrets: vec![token], ..EnvironmentConfig::default() };
-    let web = environments::create(&world.app, &world.team, config).await.unwrap();
+    let web = resources::create::<Environment>(&world.app, &world.team, config).await.unwrap();
     let mut trusting = json!({"on": {"webhook": outside.webhook.id}, "allow": anybody()});
     let mut config = automation("wary", "true");
     config.template.environment = Some(web.uid.clone());
@@ -437,24 +437,22 @@ async fn whatever_is_lost_after_a_delivery_is_written_its_runs_are_started_once(
     let requests = calm.world.faults.requests() - before;
     assert!(requests > 8, "the story is told: {requests} requests");
     let mut finished = 0;
-    for fault in [Fault::RequestLost, Fault::ReplyLost] {
-        for nth in 1..=requests {
-            let outside = Outside::github().await;
-            for name in ["one", "two"] {
-                outside.listens(name, json!({"allow": anybody()})).await;
-            }
-            outside.world.faults.plan(nth, fault);
-            let (status, _) = outside.deliver("issues", "d-1", LABELED).await;
-            assert!(matches!(status, 202 | 500), "{fault:?} at request {nth}: {status}");
-            outside.world.clock.forward(SignedDuration::from_secs(61));
-            sweep(&outside.world.app, outside.world.now()).await.expect("swept");
-            let written = !outside.log().await.is_empty();
-            finished += usize::from(written && status == 500);
-            assert_eq!(outside.runs().await, if written { 2 } else { 0 }, "{fault:?} at request {nth}");
-            // And whoever delivers it again finds the same.
-            assert_eq!(outside.started("issues", "d-1", LABELED).await.len(), 2, "{fault:?} at request {nth}");
-            assert_eq!(outside.runs().await, 2, "{fault:?} at request {nth}");
+    for (nth, fault) in Fault::each(requests) {
+        let outside = Outside::github().await;
+        for name in ["one", "two"] {
+            outside.listens(name, json!({"allow": anybody()})).await;
         }
+        outside.world.faults.plan(nth, fault);
+        let (status, _) = outside.deliver("issues", "d-1", LABELED).await;
+        assert!(matches!(status, 202 | 500), "{fault:?} at request {nth}: {status}");
+        outside.world.clock.forward(SignedDuration::from_secs(61));
+        sweep(&outside.world.app, outside.world.now()).await.expect("swept");
+        let written = !outside.log().await.is_empty();
+        finished += usize::from(written && status == 500);
+        assert_eq!(outside.runs().await, if written { 2 } else { 0 }, "{fault:?} at request {nth}");
+        // And whoever delivers it again finds the same.
+        assert_eq!(outside.started("issues", "d-1", LABELED).await.len(), 2, "{fault:?} at request {nth}");
+        assert_eq!(outside.runs().await, 2, "{fault:?} at request {nth}");
     }
     assert!(finished > 4, "the sweep had something to finish: {finished}");
 }

@@ -34,6 +34,8 @@ fn lines(run: &RunItem) -> Vec<(&'static str, String)> {
     let artifacts = run.artifacts.iter().flatten().filter(|artifact| artifact.artifact_type == "PULL_REQUEST");
     let pull_requests = artifacts.filter_map(|artifact| artifact.data.get("url")?.as_str().map(one_line));
     let prompt: Vec<String> = run.prompt.lines().take(20).map(|line| printable(line.as_bytes())).collect();
+    let executor = run.executor.as_ref().filter(|_| run.executor != run.creator);
+    let agent = executor.and_then(|agent| agent.display_name.as_deref()).map(one_line);
     let lines = [
         ("Run", run.run_id.to_string()),
         ("Title", one_line(&run.title)),
@@ -50,10 +52,12 @@ fn lines(run: &RunItem) -> Vec<(&'static str, String)> {
         ("Name", config.name.as_deref().map(one_line).unwrap_or_default()),
         ("Harness", config.harness.and_then(|harness| harness.kind).unwrap_or_default()),
         ("Environment", config.environment_id.unwrap_or_default()),
+        ("Runner", config.runner_id.unwrap_or_default()),
         ("Repositories", repositories.collect::<Vec<_>>().join("\n")),
         ("Isolation", run.isolation.map(|isolation| isolation.as_str().to_owned()).unwrap_or_default()),
         ("Attempt", run.attempt.map(|attempt| attempt.to_string()).unwrap_or_default()),
         ("Creator", run.creator.as_ref().and_then(|creator| creator.display_name.clone()).unwrap_or_default()),
+        ("Agent", agent.unwrap_or_default()),
         ("Asked for at", run.trigger_url.as_deref().map(one_line).unwrap_or_default()),
         ("Answer", run.answer.as_ref().map(answered).unwrap_or_default()),
         ("Pull request", pull_requests.collect::<Vec<_>>().join("\n")),

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use ozma_api::wire::{AgentConfig, CreateRunRequest, Harness, RunCreated};
+use ozma_api::wire::{AgentConfig, CreateRunRequest, RunCreated};
 use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::RunId;
 
 use crate::args::{Format, Global};
 use crate::ask;
 use crate::client::Client;
-use crate::commands::environment;
 use crate::connect::{self, Connection};
 use crate::control_plane::Work;
 use crate::exit::{Exit, Failure};
@@ -22,6 +21,7 @@ use crate::scheduling::{self, SchedulingArgs};
 use crate::task::{self, HarnessArg};
 use crate::values;
 use crate::view::View;
+use crate::workplace::WorkplaceArgs;
 
 /// After an interrupt, how long the cancelled run may take to end before we leave.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(20);
@@ -32,16 +32,15 @@ pub(crate) struct StartArgs {
     #[arg(short = 'p', long = "task", visible_alias = "prompt", value_name = "TEXT", required = true)]
     task: Option<String>,
 
-    /// The environment to work in, by id or name
-    #[arg(short, long = "env", visible_alias = "environment", value_name = "ENVIRONMENT")]
-    env: Option<String>,
+    #[command(flatten)]
+    workplace: WorkplaceArgs,
 
     #[command(flatten)]
     repos: RepoArgs,
 
-    /// What carries out the task: shell runs it as a bash script
-    #[arg(long, default_value_t = HarnessArg(HarnessKind::Shell), value_name = "HARNESS")]
-    harness: HarnessArg,
+    /// What carries out the task: shell runs it as a bash script [default: the agent's, without an agent shell]
+    #[arg(long, value_name = "HARNESS")]
+    harness: Option<HarnessArg>,
 
     /// A label to group and filter runs by
     #[arg(short, long)]
@@ -103,9 +102,7 @@ pub(crate) async fn run(global: &Global, args: StartArgs) -> Result<Exit, Failur
             request.scheduling.get_or_insert_default().not_before = args.start_after;
         }
         let config = request.config.get_or_insert_default();
-        if let Some(env) = &args.env {
-            config.environment_id = Some(environment::find(&connection.client, env).await?.uid.to_string());
-        }
+        args.workplace.add_to(&connection.client, config, &mut request.agent_identity_uid).await?;
         let created = connection.client.create_run(&request, key).await?;
         if args.detach {
             return detached(global.output_format, &created);
@@ -124,10 +121,10 @@ fn request(args: &StartArgs) -> Result<CreateRunRequest, Failure> {
         Some(text) => task::read(text)?,
         None => return Err(Failure::usage("there is no task").hint("give one with --task")),
     };
-    let kind = args.harness.0.as_str().to_owned();
+    let of_nobody = (!args.workplace.has_agent()).then_some(HarnessArg(HarnessKind::Shell));
     let config = AgentConfig {
         name: args.name.clone(),
-        harness: Some(Harness { kind: Some(kind), ..Harness::default() }),
+        harness: args.harness.or(of_nobody).map(Into::into),
         deadline_seconds: args.timeout.map(|timeout| timeout.as_secs()),
         ..AgentConfig::default()
     };

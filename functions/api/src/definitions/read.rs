@@ -10,15 +10,18 @@ use serde_json::{Map, Value};
 use super::schema::{members, schema, within};
 use crate::body;
 use crate::error::ApiError;
-use crate::routes::{automations, environments, schedules, subscriptions, webhooks};
+use crate::routes::{automations, environments, identities, runners, schedules, subscriptions, webhooks};
 use crate::wire::{
-    AgentConfig, AutomationConfig, EnvironmentConfig, ScheduleRequest, SubscriptionConfig, WebhookConfig,
+    AgentConfig, AutomationConfig, EnvironmentConfig, IdentityRequest, RunnerConfig, ScheduleRequest,
+    SubscriptionConfig, WebhookConfig,
 };
 
 /// A definition with names in it, which only what there is can tell.
 #[derive(Clone, Debug)]
 pub(crate) enum Given {
+    Runner(RunnerConfig),
     Environment(EnvironmentConfig),
+    Agent(Box<IdentityRequest>),
     Webhook(WebhookConfig),
     Automation(Box<AutomationConfig>),
     Schedule(Box<ScheduleRequest>),
@@ -50,7 +53,9 @@ pub(crate) fn parse(mut sent: Map<String, Value>) -> Result<(Kind, String, Given
         return Err(ApiError::invalid(&field, reason));
     }
     let given = match kind {
+        Kind::Runner => Given::Runner(typed(kind, &sent)?),
         Kind::Environment => Given::Environment(typed(kind, &sent)?),
+        Kind::Agent => Given::Agent(Box::new(typed(kind, &sent)?)),
         Kind::Webhook => Given::Webhook(typed(kind, &sent)?),
         Kind::Automation => Given::Automation(Box::new(typed(kind, &sent)?)),
         Kind::Schedule => Given::Schedule(Box::new(typed(kind, &sent)?)),
@@ -66,23 +71,34 @@ impl Given {
             said.get_or_insert_with(|| present.is_paused(kind, name));
         };
         Ok(match self.clone() {
-            Self::Environment(wire) => Definition::Environment(environments::config(wire)?),
+            Self::Runner(wire) => Definition::Runner(runners::config(wire)?),
+            Self::Environment(mut wire) => {
+                known(present, Kind::Runner, "default_runner_uid", wire.default_runner_uid.as_mut())?;
+                Definition::Environment(environments::config(wire)?)
+            }
+            Self::Agent(mut wire) => {
+                known(present, Kind::Runner, "default_runner_uid", wire.default_runner_uid.as_mut())?;
+                known(present, Kind::Environment, "environment_id", wire.environment_id.as_mut())?;
+                Definition::Agent(identities::config(*wire)?)
+            }
             Self::Webhook(mut wire) => {
                 paused(Kind::Webhook, &mut wire.paused);
                 Definition::Webhook(webhooks::config(wire)?)
             }
             Self::Automation(mut wire) => {
                 paused(Kind::Automation, &mut wire.paused);
-                if let Some(webhook) = wire.on.as_mut().and_then(|on| on.webhook.as_mut()) {
-                    let found = present.webhook_id(webhook);
-                    *webhook = found.ok_or_else(|| unknown("on.webhook", "webhook", webhook))?.to_string();
+                let webhook = wire.on.as_mut().and_then(|on| on.webhook.as_mut());
+                known(present, Kind::Webhook, "on.webhook", webhook)?;
+                if let Some(run) = &mut wire.run {
+                    known(present, Kind::Agent, "run.agent_identity_uid", run.agent_identity_uid.as_mut())?;
+                    of_config(present, "run.config", run.config.as_mut())?;
                 }
-                environment(present, "run.config", wire.run.as_mut().and_then(|run| run.config.as_mut()))?;
                 Definition::Automation(automations::read(*wire)?)
             }
             Self::Schedule(mut wire) => {
                 wire.enabled.get_or_insert_with(|| !present.is_paused(Kind::Schedule, name));
-                environment(present, "agent_config", wire.agent_config.as_mut())?;
+                known(present, Kind::Agent, "agent_uid", wire.agent_uid.as_mut())?;
+                of_config(present, "agent_config", wire.agent_config.as_mut())?;
                 Definition::Schedule(schedules::config(*wire, None)?)
             }
             Self::Subscription(mut wire) => {
@@ -93,18 +109,22 @@ impl Given {
     }
 }
 
-fn environment(present: &Present, field: &str, config: Option<&mut AgentConfig>) -> Result<(), ApiError> {
-    let named = config.and_then(|config| config.environment_id.as_mut()).filter(|named| !named.is_empty());
-    if let Some(named) = named {
-        let found = present.environment_id(named);
-        *named = found.ok_or_else(|| unknown(&format!("{field}.environment_id"), "environment", named))?.to_string();
-    }
-    Ok(())
+fn of_config(present: &Present, field: &str, config: Option<&mut AgentConfig>) -> Result<(), ApiError> {
+    let Some(config) = config else { return Ok(()) };
+    known(present, Kind::Environment, &format!("{field}.environment_id"), config.environment_id.as_mut())?;
+    known(present, Kind::Runner, &format!("{field}.runner_id"), config.runner_id.as_mut())
 }
 
-fn unknown(field: &str, kind: &str, name: &str) -> ApiError {
-    let name = text::shorten(&text::one_line(name), 100);
-    ApiError::invalid(field, format!("there is no {kind} \"{name}\", neither here nor among the definitions"))
+/// The id in the place of a name.
+fn known(present: &Present, kind: Kind, field: &str, named: Option<&mut String>) -> Result<(), ApiError> {
+    let Some(named) = named.filter(|named| !named.is_empty()) else { return Ok(()) };
+    let Some(id) = present.id(kind, named) else {
+        let name = text::shorten(&text::one_line(named), 100);
+        let reason = format!("there is no {kind} \"{name}\", neither here nor among the definitions");
+        return Err(ApiError::invalid(field, reason));
+    };
+    *named = id.to_owned();
+    Ok(())
 }
 
 /// The body of that kind. What it does not know is refused: nobody sees what a file says in vain.
@@ -225,8 +245,8 @@ mod tests {
     fn whatever_a_definition_says_in_vain_is_named_with_what_was_meant() {
         let auth = json!({"mode": "token"});
         check(&json!({"kind": "webhook", "name": "acme", "auth": auth}), "webhook acme");
-        check(&json!({"name": "acme"}), "kind: needed: one of environment, webhook");
-        check(&json!({"kind": "runner", "name": "x"}), "kind: \"runner\" is not a kind that can be defined; there are");
+        check(&json!({"name": "acme"}), "kind: needed: one of runner, environment, agent, webhook");
+        check(&json!({"kind": "team", "name": "x"}), "kind: \"team\" is not a kind that can be defined; there are");
         check(&json!({"kind": "webhook"}), "name: needed");
         check(&json!({"kind": "webhook", "name": " x"}), "name: at most 100 characters");
         check(

@@ -10,7 +10,9 @@ const COMPONENTS: &str = "#/components/schemas/";
 /// The body by which one of that kind is created, and what it needs.
 fn body(kind: Kind) -> (&'static str, &'static [&'static str]) {
     match kind {
+        Kind::Runner => ("RunnerConfig", &["name"]),
         Kind::Environment => ("EnvironmentConfig", &["name"]),
+        Kind::Agent => ("IdentityRequest", &["name"]),
         Kind::Webhook => ("WebhookConfig", &["name", "auth"]),
         Kind::Automation => ("AutomationConfig", &["name", "run"]),
         Kind::Schedule => ("ScheduleRequest", &["name", "cron_schedule", "prompt"]),

@@ -2,14 +2,30 @@
 
 use ozma_app::apply::Present;
 use ozma_domain::definition::Kind;
-use ozma_store::{SavedAutomation, SavedEnvironment, SavedSchedule, SavedSubscription, SavedWebhook};
+use ozma_domain::environment::Environment;
+use ozma_domain::named_agent::NamedAgent;
+use ozma_domain::runner::Runner;
+use ozma_store::{Resource, SavedAutomation, SavedSchedule, SavedSubscription, SavedWebhook, Stored};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::base_url::BaseUrl;
-use crate::routes::{automations, environments, schedules, subscriptions};
+use crate::routes::{automations, environments, identities, runners, schedules, subscriptions};
 use crate::wire::{AutomationConfig, ScheduleRequest, SubscriptionConfig, WebhookConfig};
+
+/// Where a body names others by their ids.
+const REFERENCES: [(&str, Kind); 9] = [
+    ("/default_runner_uid", Kind::Runner),
+    ("/environment_id", Kind::Environment),
+    ("/on/webhook", Kind::Webhook),
+    ("/run/agent_identity_uid", Kind::Agent),
+    ("/run/config/environment_id", Kind::Environment),
+    ("/run/config/runner_id", Kind::Runner),
+    ("/agent_uid", Kind::Agent),
+    ("/agent_config/environment_id", Kind::Environment),
+    ("/agent_config/runner_id", Kind::Runner),
+];
 
 /// A row that can be told as a definition.
 pub(crate) trait Told {
@@ -21,22 +37,44 @@ pub(crate) trait Told {
     fn body(&self) -> Value;
 }
 
-impl Told for SavedEnvironment {
-    const KIND: Kind = Kind::Environment;
+impl<R: AsBody> Told for Stored<R> {
+    const KIND: Kind = R::KIND;
 
     fn id(&self) -> &str {
-        self.environment.uid.as_str()
+        self.value.uid().as_ref()
     }
 
     fn name(&self) -> &str {
-        &self.environment.config.name
+        self.value.name()
     }
 
     fn body(&self) -> Value {
-        let mut config = environments::config_of(self.environment.config.clone());
+        self.value.as_body()
+    }
+}
+
+trait AsBody: Resource {
+    fn as_body(&self) -> Value;
+}
+
+impl AsBody for Runner {
+    fn as_body(&self) -> Value {
+        json!(runners::config_of(self.config.clone()))
+    }
+}
+
+impl AsBody for Environment {
+    fn as_body(&self) -> Value {
+        let mut config = environments::config_of(self.config.clone());
         // They are among `repositories`.
         config.github_repos = None;
         json!(config)
+    }
+}
+
+impl AsBody for NamedAgent {
+    fn as_body(&self) -> Value {
+        json!(identities::request_of(self.config.clone()))
     }
 }
 
@@ -118,17 +156,12 @@ fn members_of<Body: DeserializeOwned + Serialize>(answer: &impl Serialize) -> Va
 /// With every member, and names in the place of ids.
 pub(crate) fn told<Row: Told>(row: &Row, present: &Present) -> Value {
     let mut body = row.body();
-    for field in ["/run/config/environment_id", "/agent_config/environment_id"] {
+    for (field, kind) in REFERENCES {
         if let Some(Value::String(id)) = body.pointer_mut(field)
-            && let Some(name) = present.environment_name(id)
+            && let Some(name) = present.name(kind, id)
         {
             *id = name.to_owned();
         }
-    }
-    if let Some(Value::String(id)) = body.pointer_mut("/on/webhook")
-        && let Some(name) = present.webhook_name(id)
-    {
-        *id = name.to_owned();
     }
     body
 }
@@ -150,7 +183,8 @@ pub(crate) fn all(present: &Present) -> Vec<(Kind, String, Map<String, Value>)> 
     fn of<Row: Told>(rows: &[Row], present: &Present) -> impl Iterator<Item = (Kind, String, Map<String, Value>)> {
         rows.iter().map(|row| (Row::KIND, row.name().to_owned(), written(row, present)))
     }
-    let kinds = of(&present.environments, present).chain(of(&present.webhooks, present));
+    let kinds = of(&present.runners, present).chain(of(&present.environments, present));
+    let kinds = kinds.chain(of(&present.agents, present)).chain(of(&present.webhooks, present));
     let kinds = kinds.chain(of(&present.automations, present)).chain(of(&present.schedules, present));
     kinds.chain(of(&present.subscriptions, present)).collect()
 }

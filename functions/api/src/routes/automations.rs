@@ -211,6 +211,7 @@ pub(crate) fn answer(automation: domain::Automation, BaseUrl(base): &BaseUrl) ->
         prompt: Some(template.prompt),
         title: template.title,
         config: serde_json::from_value(Value::Object(template.agent_config)).ok(),
+        agent_identity_uid: template.agent.map(|uid| uid.to_string()),
         metadata: Some(template.metadata).filter(|metadata| !metadata.is_empty()),
         scheduling: Some((&template.scheduling).into()).filter(|scheduling| *scheduling != Scheduling::default()),
         limits: Some(template.limits.into()).filter(|limits| *limits != Limits::default()),

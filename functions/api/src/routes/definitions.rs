@@ -113,7 +113,9 @@ struct Teller<'a> {
 impl Teller<'_> {
     fn change(&self, change: &Change) -> DefinitionChange {
         match change {
+            Change::Runner(alter) => self.told(alter),
             Change::Environment(alter) => self.told(alter),
+            Change::Agent(alter) => self.told(alter),
             Change::Schedule(alter) => self.told(alter),
             Change::Webhook(alter) => {
                 let told = self.told(alter);

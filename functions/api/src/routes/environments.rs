@@ -6,12 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use ozma_app::App;
-use ozma_app::environments;
+use ozma_app::resources;
 use ozma_domain::environment as domain;
 use ozma_domain::error_code::ErrorCode;
 use ozma_domain::id::TeamId;
 use ozma_store::RunPair;
 
+use super::new_run::id;
 use super::run_item::scope;
 use crate::auth::Caller;
 use crate::body::Body;
@@ -44,8 +45,8 @@ pub(crate) async fn list(
         Some("name") => true,
         Some(other) => return Err(ApiError::invalid("sort_by", format!("\"{other}\" is not name or last_updated"))),
     };
-    let mut all: Vec<domain::Environment> =
-        app.store.environments(&caller.team).await?.into_iter().map(|saved| saved.environment).collect();
+    let stored = app.store.resources::<domain::Environment>(&caller.team).await?;
+    let mut all: Vec<domain::Environment> = stored.into_iter().map(|stored| stored.value).collect();
     if by_name {
         all.sort_by(|a, b| a.config.name.cmp(&b.config.name));
     } else {
@@ -69,7 +70,7 @@ pub(crate) async fn create(
     caller: Caller,
     body: Body<EnvironmentConfig>,
 ) -> Result<(StatusCode, Json<Environment>), ApiError> {
-    let environment = environments::create(&app, &caller.team, config(body.value)?).await?;
+    let environment = resources::create(&app, &caller.team, config(body.value)?).await?;
     Ok((StatusCode::CREATED, Json(answer(environment, &[]))))
 }
 
@@ -87,7 +88,7 @@ pub(crate) async fn get(
     caller: Caller,
     Path(uid): Path<String>,
 ) -> Result<Json<Environment>, ApiError> {
-    let environment = environments::find(&app, &caller.team, &uid).await?;
+    let environment = resources::find(&app, &caller.team, &uid).await?;
     Ok(Json(answer(environment, &latest_runs(&app, &caller.team).await?)))
 }
 
@@ -108,8 +109,8 @@ pub(crate) async fn update(
     body: Body<EnvironmentConfig>,
 ) -> Result<Json<Environment>, ApiError> {
     let new = config(body.value)?;
-    let found = environments::find(&app, &caller.team, &uid).await?;
-    let environment = environments::update(&app, &caller.team, &found.uid, |_| new).await?;
+    let found: domain::Environment = resources::find(&app, &caller.team, &uid).await?;
+    let environment = resources::update(&app, &caller.team, &found.uid, |_| new).await?;
     Ok(Json(answer(environment, &latest_runs(&app, &caller.team).await?)))
 }
 
@@ -127,8 +128,8 @@ pub(crate) async fn delete(
     caller: Caller,
     Path(uid): Path<String>,
 ) -> Result<Json<Deleted>, ApiError> {
-    let found = environments::find(&app, &caller.team, &uid).await?;
-    environments::delete(&app, &caller.team, &found.uid).await?;
+    let found: domain::Environment = resources::find(&app, &caller.team, &uid).await?;
+    resources::delete::<domain::Environment>(&app, &caller.team, &found.uid).await?;
     Ok(Json(Deleted { success: true }))
 }
 
@@ -167,6 +168,7 @@ pub(crate) fn config(wire: EnvironmentConfig) -> Result<domain::EnvironmentConfi
         capacity: wire.capacity.unwrap_or_default(),
         secret_references: wire.secret_references.unwrap_or_default(),
         aws_role: providers.aws.map(|aws| aws.role_arn),
+        runner: id("default_runner_uid", wire.default_runner_uid.as_deref())?,
     })
 }
 
@@ -209,6 +211,7 @@ pub(crate) fn config_of(config: domain::EnvironmentConfig) -> EnvironmentConfig 
         capacity,
         secret_references,
         aws_role,
+        runner,
     } = config;
     let github: Vec<GithubRepo> = repositories
         .iter()
@@ -229,6 +232,7 @@ pub(crate) fn config_of(config: domain::EnvironmentConfig) -> EnvironmentConfig 
         network: Some(network),
         capacity: Some(capacity),
         secret_references: Some(secret_references),
+        default_runner_uid: runner.map(|uid| uid.to_string()),
     }
 }
 

@@ -1,11 +1,17 @@
 //! From the body of a create request to what the use case takes: each refusal names its field.
 
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
 use axum::http::HeaderMap;
+use ozma_app::App;
 use ozma_app::accept::{Idempotency, NewRun};
 use ozma_domain::audit::digest;
 use ozma_domain::error_code::ErrorCode;
 use ozma_domain::harness::HarnessKind;
+use ozma_domain::id::{AgentId, TeamId};
 use ozma_domain::limits;
+use ozma_domain::named_agent::NamedAgent;
 use ozma_domain::repository::Repository;
 use ozma_domain::run::RunSource;
 use ozma_domain::template::{RunTemplate, check_metadata, check_prompt};
@@ -14,19 +20,33 @@ use serde_json::Value;
 use crate::auth::Caller;
 use crate::body::Body;
 use crate::error::ApiError;
-use crate::wire::{AgentConfig, CreateRunRequest, Harness};
+use crate::wire::{AgentConfig, CreateRunRequest, Harness, McpServer};
+
+const HARNESS: &str = "config.harness.type";
 
 pub(crate) fn new_run(caller: Caller, headers: &HeaderMap, body: Body<CreateRunRequest>) -> Result<NewRun, ApiError> {
-    let parent_run_id = match body.value.parent_run_id.as_deref() {
-        None | Some("") => None,
-        Some(text) => Some(text.parse().map_err(|err| ApiError::invalid("parent_run_id", err))?),
-    };
+    let parent_run_id = id("parent_run_id", body.value.parent_run_id.as_deref())?;
     let template = template(body.value, limits::PROMPT_BYTES)?;
     Ok(NewRun {
         idempotency: idempotency(headers, &body.bytes)?,
         parent_run_id,
         ..NewRun::from_template(template, caller.team, caller.name, source(headers))
     })
+}
+
+/// A run of a named agent that says no harness has the agent's. What is stored to be asked for later says it itself: a prompt
+/// is for one kind of harness, and a script is no template.
+pub(crate) async fn with_harness(app: &App, team: &TeamId, request: &mut CreateRunRequest) -> Result<(), ApiError> {
+    let agent: Option<AgentId> = id("agent_identity_uid", request.agent_identity_uid.as_deref())?;
+    let config = request.config.as_ref();
+    let Some(uid) = agent.filter(|_| config.is_none_or(|config| harness_of(config).is_none())) else { return Ok(()) };
+    // Where there is no such agent, that is what is said of it later.
+    let agent = app.store.resource::<NamedAgent>(team, &uid).await?;
+    if let Some(harness) = agent.and_then(|stored| stored.value.config.harness) {
+        let config = request.config.get_or_insert_default();
+        config.harness.get_or_insert_default().kind = Some(harness.as_str().to_owned());
+    }
+    Ok(())
 }
 
 /// What a request says of a run, whoever asks for it and when.
@@ -36,13 +56,16 @@ pub(crate) fn template(request: CreateRunRequest, prompt_bytes: usize) -> Result
     check_config(&config)?;
     let prompt = request.prompt.unwrap_or_default();
     check_prompt(&prompt, prompt_bytes)?;
-    let harness = harness(&config)?;
+    let agent = id("agent_identity_uid", request.agent_identity_uid.as_deref())?;
+    if agent.is_some() && harness_of(&config).is_none() {
+        let reason = "needed beside an agent: say what carries out the prompt, such as shell";
+        return Err(ApiError::invalid(HARNESS, reason));
+    }
+    let harness = available(HARNESS, harness_of(&config).unwrap_or("oz"))?;
     config.harness = Some(Harness { kind: Some(harness.as_str().to_owned()), ..config.harness.unwrap_or_default() });
 
-    let environment = match config.environment_id.as_deref() {
-        None | Some("") => None,
-        Some(text) => Some(text.parse().map_err(|err| ApiError::invalid("config.environment_id", err))?),
-    };
+    let environment = id("config.environment_id", config.environment_id.as_deref())?;
+    let runner = id("config.runner_id", config.runner_id.as_deref())?;
     let repositories: Vec<Repository> =
         config.repositories.clone().unwrap_or_default().into_iter().map(Into::into).collect();
     if repositories.len() > limits::ENVIRONMENT_ITEMS {
@@ -64,6 +87,8 @@ pub(crate) fn template(request: CreateRunRequest, prompt_bytes: usize) -> Result
         harness,
         agent_config,
         environment,
+        agent,
+        runner,
         repositories,
         deadline_seconds: config.deadline_seconds,
         metadata,
@@ -89,9 +114,6 @@ fn refuse_what_is_not_there(request: &CreateRunRequest) -> Result<(), ApiError> 
     if some(request.attachments.as_ref().map(Vec::len)) || some(request.images.as_ref().map(Vec::len)) {
         return unsupported("attachments", "attachments are");
     }
-    if given(&request.agent_identity_uid) {
-        return unsupported("agent_identity_uid", "named agents are");
-    }
     if given(&request.on_behalf_of) {
         return unsupported("on_behalf_of", "running on behalf of somebody is");
     }
@@ -116,35 +138,51 @@ fn check_config(config: &AgentConfig) -> Result<(), ApiError> {
     if config.deadline_seconds.is_some_and(|seconds| seconds < limits::DEADLINE_MIN_SECONDS) {
         return Err(ApiError::invalid("config.deadline_seconds", "at least 1"));
     }
-    if let Some(strategy) = &config.credential_strategy
-        && !["CREATOR", "EXECUTOR"].contains(&strategy.as_str())
-    {
-        return Err(ApiError::invalid(
-            "config.credential_strategy",
-            format!("\"{strategy}\" is not CREATOR or EXECUTOR"),
-        ));
-    }
-    for (name, server) in config.mcp_servers.iter().flatten() {
-        let given = [&server.warp_id, &server.command, &server.url].into_iter().flatten().count();
-        if given != 1 {
-            let reason = "needs exactly one of warp_id, command and url";
-            return Err(ApiError::invalid(&format!("config.mcp_servers.{name}"), reason));
-        }
-    }
+    check_strategy("config.credential_strategy", config.credential_strategy.as_deref())?;
+    check_mcp_servers("config.mcp_servers", config.mcp_servers.as_ref())?;
     if serde_json::to_vec(config).is_ok_and(|json| json.len() > limits::ENVIRONMENT_BYTES) {
         return Err(ApiError::invalid("config", format!("larger than {} bytes", limits::ENVIRONMENT_BYTES)));
     }
     Ok(())
 }
 
-fn harness(config: &AgentConfig) -> Result<HarnessKind, ApiError> {
-    const FIELD: &str = "config.harness.type";
-    let name = config.harness.as_ref().and_then(|harness| harness.kind.as_deref()).unwrap_or("oz");
-    let kind: HarnessKind = name.parse().map_err(|err| ApiError::invalid(FIELD, err))?;
+pub(crate) fn check_strategy(field: &str, strategy: Option<&str>) -> Result<(), ApiError> {
+    match strategy {
+        None | Some("CREATOR" | "EXECUTOR") => Ok(()),
+        Some(other) => Err(ApiError::invalid(field, format!("\"{other}\" is not CREATOR or EXECUTOR"))),
+    }
+}
+
+pub(crate) fn check_mcp_servers(field: &str, servers: Option<&BTreeMap<String, McpServer>>) -> Result<(), ApiError> {
+    for (name, server) in servers.into_iter().flatten() {
+        let given = [&server.warp_id, &server.command, &server.url].into_iter().flatten().count();
+        if given != 1 {
+            let reason = "needs exactly one of warp_id, command and url";
+            return Err(ApiError::invalid(&format!("{field}.{name}"), reason));
+        }
+    }
+    Ok(())
+}
+
+/// The id that a text is, if it says something.
+pub(crate) fn id<T: FromStr<Err: std::fmt::Display>>(field: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
+    match text {
+        None | Some("") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|err| ApiError::invalid(field, err)),
+    }
+}
+
+fn harness_of(config: &AgentConfig) -> Option<&str> {
+    config.harness.as_ref()?.kind.as_deref().filter(|kind| !kind.is_empty())
+}
+
+/// A harness that this version can run.
+pub(crate) fn available(field: &str, name: &str) -> Result<HarnessKind, ApiError> {
+    let kind: HarnessKind = name.parse().map_err(|err| ApiError::invalid(field, err))?;
     if kind.is_available() {
         return Ok(kind);
     }
-    let detail = format!("{FIELD}: the harness {name} is not available in this version; use \"shell\"");
+    let detail = format!("{field}: the harness {name} is not available in this version; use \"shell\"");
     Err(ApiError::new(ErrorCode::OperationNotSupported, detail))
 }
 
@@ -191,6 +229,10 @@ mod tests {
         check(json!({"prompt": "true"}), "422 config.harness.type: the harness oz is not available");
         check(json!({"prompt": "true", "config": {"harness": {"type": "x"}}}), "400 config.harness.type: \"x\" is not");
         check(json!({"prompt": "true", "skill": "a/b:c"}), "422 skill:");
+        let uid = "0123456789abcdefABCDEF";
+        check(json!({"prompt": "true", "agent_identity_uid": uid}), "400 config.harness.type: needed beside an agent");
+        check(json!({"prompt": "true", "agent_identity_uid": uid, "config": shell}), "shell true");
+        check(json!({"prompt": "true", "agent_identity_uid": "x"}), "400 agent_identity_uid: \"x\" is not an agent id");
         check(json!({"prompt": "true", "mode": "plan", "config": shell}), "422 mode:");
         check(json!({"prompt": "true", "mode": "fast", "config": shell}), "400 mode:");
         check(json!({"prompt": "true", "parent_run_id": "x", "config": shell}), "400 parent_run_id:");
@@ -202,6 +244,7 @@ mod tests {
         let with =
             |name: &str, value: Value| json!({"prompt": "true", "config": {"harness": {"type": "shell"}, name: value}});
         check(with("environment_id", json!("web")), "400 config.environment_id: \"web\" is not an environment id");
+        check(with("runner_id", json!("small")), "400 config.runner_id: \"small\" is not a runner id");
         check(with("deadline_seconds", json!(0)), "400 config.deadline_seconds");
         let beside = |name: &str, value: Value| json!({"prompt": "true", "config": shell, name: value});
         check(beside("scheduling", json!({"priority": 101})), "400 scheduling.priority: from -100 to 100");

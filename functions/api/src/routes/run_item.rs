@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use ozma_domain::answer::Answer;
 use ozma_domain::id::TeamId;
+use ozma_domain::named_agent::AgentSnapshot;
 use ozma_domain::plan::Size;
 use ozma_domain::pull_request::PullRequest;
 use ozma_domain::run::{Prompt, RunRequest};
@@ -18,6 +19,7 @@ use crate::wire::{
 /// What the run costs by.
 #[derive(Clone, Copy)]
 pub(crate) struct Pricing {
+    /// Of the plan: the most that a run gets.
     pub(crate) size: Size,
     /// Whether compute costs money here at all.
     pub(crate) billed: bool,
@@ -65,7 +67,7 @@ pub(crate) fn run_item(
         trigger_url: request.event.as_ref().and_then(|event| event.url.clone()),
         parent_run_id: request.parent_run_id,
         creator: Some(creator.clone()),
-        executor: Some(creator),
+        executor: Some(request.agent.as_ref().map_or(creator, executor)),
         agent_config,
         agent_skill: None,
         // Of its files, which the archive knows, only who asks for this one run is told.
@@ -84,6 +86,10 @@ pub(crate) fn run_item(
         scheduling: Some((&request.scheduling).into()).filter(|scheduling| *scheduling != Scheduling::default()),
         limits: Some(request.limits.into()).filter(|limits| *limits != Limits::default()),
     }
+}
+
+fn executor(agent: &AgentSnapshot) -> UserProfile {
+    UserProfile { uid: Some(agent.uid.to_string()), display_name: Some(agent.name.clone()), ..profile(&agent.name) }
 }
 
 fn pull_request(made: &PullRequest) -> Artifact {
@@ -131,7 +137,7 @@ fn usage(pair: &RunPair, now: Timestamp, pricing: Pricing) -> RequestUsage {
     let current = run.execution.as_ref().filter(|_| run.state != RunState::Queued && run.held_slot().is_some());
     let running = current.map_or(0, |execution| now.duration_since(execution.dispatched_at).as_secs().max(0));
     let seconds = run.compute_seconds + u64::try_from(running).unwrap_or(0);
-    let fargate = if seconds == 0 { 0.0 } else { pricing.size.fargate_micro_usd(seconds) as f64 / 1e6 };
+    let fargate = if seconds == 0 { 0.0 } else { run.size(pricing.size).fargate_micro_usd(seconds) as f64 / 1e6 };
     let current = run.execution.as_ref().filter(|execution| !execution.closed);
     let reported = current.map(|execution| execution.usage).unwrap_or_default();
     let tokens = run.usage.tokens.saturating_add(reported.tokens);

@@ -20,7 +20,7 @@ use ozma_domain::run::Prompt;
 use ozma_store::RunPair;
 use serde_json::{Value, json};
 
-use super::new_run::{check_mode, new_run};
+use super::new_run::{check_mode, new_run, with_harness};
 use super::run_item::{Pricing, answer, run_item};
 use super::run_query::listing;
 use crate::auth::Caller;
@@ -55,9 +55,10 @@ pub(crate) async fn create(
     State(app): State<Arc<App>>,
     caller: Caller,
     headers: HeaderMap,
-    body: Body<CreateRunRequest>,
+    mut body: Body<CreateRunRequest>,
 ) -> Result<Json<RunCreated>, ApiError> {
     let team = caller.team.clone();
+    with_harness(&app, &team, &mut body.value).await?;
     let accepted = accept(&app, new_run(caller, &headers, body)?).await?;
     let at_capacity = accepted.created && is_at_capacity(&app, &team).await?;
     Ok(Json(RunCreated {

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use ozma_app::schedules;
 use ozma_app::{App, accept};
-use ozma_domain::error_code::ErrorCode;
+use ozma_domain::environment::Environment;
 use ozma_domain::id::RunId;
 use ozma_domain::limits;
 use ozma_domain::schedule::{self as domain, Policies, Timetable};
@@ -43,10 +43,10 @@ pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<
     let environments: HashMap<_, _> = match all.iter().any(|one| one.config.template.environment.is_some()) {
         true => app
             .store
-            .environments(&caller.team)
+            .resources::<Environment>(&caller.team)
             .await?
             .into_iter()
-            .map(|saved| (saved.environment.uid.clone(), saved.environment.config))
+            .map(|stored| (stored.value.uid.clone(), stored.value.config))
             .collect(),
         false => HashMap::new(),
     };
@@ -202,23 +202,21 @@ pub(crate) async fn run_now(
 }
 
 pub(crate) fn config(wire: ScheduleRequest, enabled: Option<bool>) -> Result<domain::ScheduleConfig, ApiError> {
-    if wire.agent_uid.is_some_and(|uid| !uid.is_empty()) {
-        let detail = "agent_uid: named agents are not supported by this version";
-        return Err(ApiError::new(ErrorCode::OperationNotSupported, detail));
-    }
     let needed = || ApiError::invalid("enabled", "needed: a schedule is replaced as a whole, true or false");
     let enabled = wire.enabled.or(enabled).ok_or_else(needed)?;
     let run = CreateRunRequest {
         prompt: wire.prompt,
         title: wire.title,
         config: wire.agent_config,
+        agent_identity_uid: wire.agent_uid,
         mode: wire.mode,
         metadata: wire.metadata,
         scheduling: wire.scheduling,
         limits: wire.limits,
         ..CreateRunRequest::default()
     };
-    let template = template(run, limits::TEMPLATE_PROMPT_BYTES).map_err(|err| err.renamed("config", "agent_config"))?;
+    let template = template(run, limits::TEMPLATE_PROMPT_BYTES)
+        .map_err(|err| err.renamed("config", "agent_config").renamed("agent_identity_uid", "agent_uid"))?;
     let missed = wire.missed.as_ref().map(missed).transpose()?.unwrap_or_default();
     let zone = wire.timezone.as_deref().filter(|zone| !zone.is_empty());
     let timetable = Timetable::parse(wire.cron_schedule.as_deref().unwrap_or_default(), zone)?;
@@ -274,7 +272,7 @@ async fn whole(app: &App, schedule: domain::Schedule) -> Result<ScheduleItem, St
     Ok(ScheduleItem {
         next_runs: Some(schedules::next_times(app, &schedule, NEXT_RUNS)),
         occurrences: Some(schedule.history.iter().rev().map(occurrence).collect()),
-        environment: environment.map(|saved| environments::config_of(saved.environment.config)),
+        environment: environment.map(|stored| environments::config_of(stored.value.config)),
         ..item(schedule)
     })
 }
@@ -308,6 +306,7 @@ pub(crate) fn item(schedule: domain::Schedule) -> ScheduleItem {
         created_at,
         updated_at: last_updated,
         agent_config: serde_json::from_value(Value::Object(template.agent_config)).ok(),
+        agent_uid: template.agent.map(|uid| uid.to_string()),
         environment: None,
         last_spawn_error: last_error,
         history: Some(ScheduleHistory {

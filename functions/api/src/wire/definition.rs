@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ApplyRequest {
-    /// Required. Each has its `kind` (`environment`, `webhook`, `automation`, `schedule` or `subscription`), its `name`, and the
+    /// Required. Each has its `kind` (`runner`, `environment`, `agent`, `webhook`, `automation`, `schedule` or
+    /// `subscription`), its `name`, and the
     /// members of the body by which such a one is created. Others that it needs are named by their names.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]

@@ -39,7 +39,7 @@ pub struct Environment {
 /// What a user sets. It is the body of `POST /agent/environments`, where `name` is required, and of
 /// `PUT /agent/environments/{uid}`, which replaces the whole.
 ///
-/// `repositories`, `variables`, `secrets` and `network` are this API's own. `github_repos` is taken as repositories on
+/// `repositories`, `variables`, `secrets`, `network`, `capacity`, `secret_references` and `default_runner_uid` are this API's own. `github_repos` is taken as repositories on
 /// GitHub and answered for those; `repositories` always has all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
@@ -80,6 +80,9 @@ pub struct EnvironmentConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     pub secret_references: Option<BTreeMap<SecretName, SecretReference>>,
+    /// The machine of runs that name none, and whose agent does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_runner_uid: Option<String>,
 }
 
 /// `providers`: how a task signs in to a cloud.

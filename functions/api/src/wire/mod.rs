@@ -11,10 +11,12 @@ pub mod create_run;
 pub mod definition;
 pub mod environment;
 pub mod health;
+pub mod identity;
 pub mod problem;
 pub mod profile;
 pub mod repository;
 pub mod run;
+pub mod runner;
 pub mod schedule;
 pub mod scheduling;
 mod schemas;
@@ -37,6 +39,7 @@ pub use environment::{
     AwsProvider, Deleted, Environment, EnvironmentConfig, EnvironmentList, GithubRepo, LastTask, Providers,
 };
 pub use health::Health;
+pub use identity::{AutoMemory, Identity, IdentityList, IdentityRequest, Memory, SecretRef};
 pub use problem::Problem;
 pub use profile::{Scope, UserProfile};
 pub use repository::Repository;
@@ -44,6 +47,7 @@ pub use run::{
     AgentSkill, Artifact, ExecutionLocation, PageInfo, QueuePlace, RequestUsage, RunAnswer, RunItem, RunList,
     ScheduleSnapshot, StatusMessage,
 };
+pub use runner::{Runner, RunnerConfig, RunnerList};
 pub use schedule::{Missed, ScheduleHistory, ScheduleItem, ScheduleList, ScheduleOccurrence, ScheduleRequest};
 pub use scheduling::{Budget, Concurrency, Limits, Scheduling};
 pub use secret::{PutSecretRequest, SecretItem, SecretList};
@@ -78,6 +82,9 @@ mod tests {
         assert_eq!(required::<StatusMessage>(), "message");
         assert_eq!(required::<CreateRunRequest>(), "");
         assert_eq!(required::<AgentConfig>(), "");
+        let always = "uid name available created_at updated_at default_runner_uid memory secrets skills";
+        assert_eq!(required::<Identity>(), always);
+        assert_eq!(required::<IdentityRequest>(), "");
         assert_eq!(required::<Environment>(), "uid config last_updated setup_failed");
         assert_eq!(required::<PageInfo>(), "has_next_page");
     }

@@ -27,6 +27,8 @@ pub struct ScheduleItem {
     pub updated_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub agent_config: Option<AgentConfig>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub agent_uid: Option<String>,
     /// The environment that `agent_config` names, resolved.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub environment: Option<EnvironmentConfig>,

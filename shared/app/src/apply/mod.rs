@@ -8,19 +8,18 @@ mod plan;
 mod present;
 
 use ozma_domain::definition::{Definition, Kind, SetName};
-use ozma_domain::environment::EnvironmentConfig;
 use ozma_domain::id::TeamId;
 use ozma_domain::limits;
 use ozma_domain::plan::Plan as TeamPlan;
 use ozma_domain::template::InvalidField;
 use ozma_domain::text::chain;
-use ozma_store::{Alter, AppliedRow, Batch, Change, StoreError, TeamRow, Written};
+use ozma_store::{Alter, AppliedRow, Batch, Change, StoreError, Stored, TeamRow, Written};
 
 pub use present::Present;
 
 use crate::App;
-use crate::environments::{self, EnvironmentError};
 use crate::ports::PortError;
+use crate::resources::{self, Defined, ResourceError};
 use crate::schedules;
 use crate::webhooks::{self, WebhookError};
 
@@ -158,25 +157,35 @@ impl Plan {
         self.changes.iter().all(Change::is_kept)
     }
 
-    /// The image of each environment before and after.
-    fn images(&self) -> impl Iterator<Item = (usize, Option<&str>, Option<&EnvironmentConfig>)> {
+    /// The images that a change has made ready, before and after.
+    fn images(&self) -> impl Iterator<Item = (usize, Option<&str>, Option<&str>)> {
+        fn both<R: Defined>(alter: &Alter<Stored<R>>) -> (Option<&str>, Option<&str>) {
+            let [before, after] =
+                [alter.before(), alter.after()].map(|row| row.and_then(|row| R::image(row.value.config())));
+            (before, after)
+        }
         self.changes.iter().enumerate().filter_map(|(at, change)| {
-            let Change::Environment(alter) = change else { return None };
-            let before = alter.before().and_then(|row| row.environment.config.docker_image.as_deref());
-            Some((at, before, alter.after().map(|row| &row.environment.config)))
+            let (before, after) = match change {
+                Change::Runner(alter) => both(alter),
+                Change::Environment(alter) => both(alter),
+                _ => return None,
+            };
+            Some((at, before, after))
         })
     }
 }
 
-/// An image that is made ready for an environment that is then refused costs nothing.
+/// An image that is made ready for something that is then refused costs nothing.
 async fn prepare(app: &App, team: &TeamId, plan: &Plan) -> Result<(), ApplyError> {
     for (at, before, after) in plan.images() {
-        let Some(config) = after else { continue };
-        environments::prepare(app, team, before, config).await.map_err(|err| match err {
-            EnvironmentError::Invalid(err) => ApplyError::Invalid { at, err: InvalidField::new(err.field, err.reason) },
-            EnvironmentError::Port(err) => err.into(),
-            EnvironmentError::Store(err) => err.into(),
-            EnvironmentError::Unknown(_) | EnvironmentError::NameTaken(_) | EnvironmentError::Lost => ApplyError::Lost,
+        resources::prepare(app, team, before, after).await.map_err(|err| match err {
+            ResourceError::Invalid(err) => ApplyError::Invalid { at, err },
+            ResourceError::Port(err) => err.into(),
+            ResourceError::Store(err) => err.into(),
+            ResourceError::Unknown { .. }
+            | ResourceError::Missing(_)
+            | ResourceError::NameTaken { .. }
+            | ResourceError::Lost { .. } => ApplyError::Lost,
         })?;
     }
     Ok(())
@@ -185,8 +194,8 @@ async fn prepare(app: &App, team: &TeamId, plan: &Plan) -> Result<(), ApplyError
 /// What may be lost: the sweep sets timers, and what is left over of an image or on the team's row does no harm.
 async fn follow_up(app: &App, team: &TeamId, plan: &Plan) {
     for (_, before, after) in plan.images() {
-        if before != after.and_then(|config| config.docker_image.as_deref()) {
-            environments::retire(app, team, before).await;
+        if before != after {
+            resources::retire(app, team, before).await;
         }
     }
     let mut unsubscribed = false;

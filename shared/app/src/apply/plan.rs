@@ -3,25 +3,26 @@
 use std::collections::{HashMap, HashSet};
 
 use ozma_domain::automation::AutomationConfig;
-use ozma_domain::definition::{Definition, Kind, Need, SetName};
-use ozma_domain::environment::EnvironmentConfig;
+use ozma_domain::definition::{Definition, Kind, SetName};
 use ozma_domain::id::TeamId;
 use ozma_domain::limits;
 use ozma_domain::schedule::ScheduleConfig;
 use ozma_domain::subscription::SubscriptionConfig;
 use ozma_domain::template::InvalidField;
 use ozma_domain::webhook::WebhookConfig;
-use ozma_store::{Alter, Change, SavedAutomation, SavedEnvironment, SavedSchedule, SavedSubscription, SavedWebhook};
+use ozma_store::{Alter, Change, SavedAutomation, SavedSchedule, SavedSubscription, SavedWebhook, Stored};
 
 use super::{ApplyError, Order, Present};
 use crate::App;
-use crate::{automations, environments, schedules, subscriptions, webhooks};
+use crate::resources::Defined;
+use crate::{automations, schedules, subscriptions, webhooks};
 
 /// A row that definitions are about.
 trait Row: Clone {
-    type Config: PartialEq;
+    type Config: Clone + PartialEq;
     const KIND: Kind;
 
+    fn id(&self) -> &str;
     fn config(&self) -> &Self::Config;
     fn name(&self) -> &str;
     fn set(&self) -> Option<&SetName>;
@@ -33,6 +34,10 @@ macro_rules! rows {
         impl Row for $Row {
             type Config = $Config;
             const KIND: Kind = Kind::$Kind;
+
+            fn id(&self) -> &str {
+                self.$member.id.as_str()
+            }
 
             fn config(&self) -> &$Config {
                 &self.$member.config
@@ -54,11 +59,35 @@ macro_rules! rows {
 }
 
 rows! {
-    SavedEnvironment, environment, EnvironmentConfig, Environment;
     SavedWebhook, webhook, WebhookConfig, Webhook;
     SavedAutomation, automation, AutomationConfig, Automation;
     SavedSchedule, schedule, ScheduleConfig, Schedule;
     SavedSubscription, subscription, SubscriptionConfig, Subscription;
+}
+
+impl<R: Defined> Row for Stored<R> {
+    type Config = R::Config;
+    const KIND: Kind = R::KIND;
+
+    fn id(&self) -> &str {
+        self.value.uid().as_ref()
+    }
+
+    fn config(&self) -> &R::Config {
+        self.value.config()
+    }
+
+    fn name(&self) -> &str {
+        self.value.name()
+    }
+
+    fn set(&self) -> Option<&SetName> {
+        self.set.as_ref()
+    }
+
+    fn in_set(self, set: &SetName) -> Self {
+        Self { set: Some(set.clone()), ..self }
+    }
 }
 
 /// What is defined, in its order, then what is deleted.
@@ -81,7 +110,9 @@ pub(super) fn changes(
         changes.extend(pruned(&present.schedules, order, &defined).map(Change::Schedule));
         changes.extend(pruned(&present.automations, order, &defined).map(Change::Automation));
         changes.extend(pruned(&present.webhooks, order, &defined).map(Change::Webhook));
+        changes.extend(pruned(&present.agents, order, &defined).map(Change::Agent));
         changes.extend(pruned(&present.environments, order, &defined).map(Change::Environment));
+        changes.extend(pruned(&present.runners, order, &defined).map(Change::Runner));
         check_needs(present, &changes)?;
     }
     check_number(Kind::Automation, present.automations.len(), &changes, limits::AUTOMATIONS)?;
@@ -112,23 +143,17 @@ fn change(
 ) -> Result<Change, ApplyError> {
     let invalid = |err: InvalidField| ApplyError::Invalid { at, err };
     definition.check().map_err(invalid)?;
-    let Present { environments, webhooks, automations, schedules, subscriptions, .. } = present;
+    let Present { runners, environments, agents, webhooks, automations, schedules, subscriptions, .. } = present;
     Ok(match definition {
+        Definition::Runner(config) => Change::Runner(resource(app, team, order, present, runners, at, config)?),
         Definition::Environment(config) => {
-            let made = |config: EnvironmentConfig| {
-                let uid = present.environment_id(&config.name).expect("an id for each that is defined").clone();
-                Ok(SavedEnvironment::new(environments::made(app, team, uid, config)))
-            };
-            let changed = |old: &SavedEnvironment, config| {
-                let mut new = old.environment.clone();
-                (new.config, new.last_updated) = (config, app.now());
-                Ok(old.with(new))
-            };
-            Change::Environment(alter(environments, order, at, config, made, changed)?)
+            Change::Environment(resource(app, team, order, present, environments, at, config)?)
         }
+        Definition::Agent(config) => Change::Agent(resource(app, team, order, present, agents, at, config)?),
         Definition::Webhook(config) => {
             let made = |config: WebhookConfig| {
-                let id = present.webhook_id(&config.name).expect("an id for each that is defined").clone();
+                let id = present.id(Kind::Webhook, &config.name).and_then(|id| id.parse().ok());
+                let id = id.expect("an id for each that is defined");
                 Ok(SavedWebhook::new(webhooks::made(app, team, id, config, None)?))
             };
             let changed = |old: &SavedWebhook, config| Ok(old.with(webhooks::changed(app, &old.webhook, config)?));
@@ -154,6 +179,24 @@ fn change(
             Change::Subscription(alter(subscriptions, order, at, config, made, changed)?)
         }
     })
+}
+
+fn resource<R: Defined>(
+    app: &App,
+    team: &TeamId,
+    order: &Order,
+    present: &Present,
+    all: &[Stored<R>],
+    at: usize,
+    config: R::Config,
+) -> Result<Alter<Stored<R>>, ApplyError> {
+    let (kind, name) = &order.names[at];
+    let made = |config| {
+        let uid = present.id(*kind, name).and_then(|id| id.parse().ok()).expect("an id for each that is defined");
+        Ok(Stored::new(R::made(uid, team.clone(), config, app.now())))
+    };
+    let changed = |old: &Stored<R>, config| Ok(old.with(old.value.changed(config, app.now())));
+    alter(all, order, at, config, made, changed)
 }
 
 /// What is as it is defined is left alone, whoever made it. What is made carries the set; what is changed keeps what it carries.
@@ -187,39 +230,27 @@ fn pruned<R: Row>(all: &[R], order: &Order, defined: &HashSet<(Kind, &str)>) -> 
 
 /// Nothing that stays may need what goes.
 fn check_needs(present: &Present, changes: &[Change]) -> Result<(), ApplyError> {
-    let mut left: Vec<Definition> = Vec::new();
     // Whatever is not touched stays as it is; whatever is, as it will be.
-    let (mut automations, mut schedules) = (HashSet::new(), HashSet::new());
-    let mut gone = Vec::new();
+    let (mut gone, mut left, mut touched) = (Vec::new(), Vec::new(), HashSet::new());
     for change in changes {
-        match change {
-            Change::Environment(Alter::Delete(old)) => {
-                gone.push((Need::Environment(&old.environment.uid), Kind::Environment, old.name()));
-            }
-            Change::Webhook(Alter::Delete(old)) => {
-                gone.push((Need::Webhook(&old.webhook.id), Kind::Webhook, old.name()));
-            }
-            Change::Automation(alter) => {
-                automations.extend(alter.before().map(|old| &old.automation.id));
-                left.extend(alter.after().map(|new| Definition::Automation(new.automation.config.clone())));
-            }
-            Change::Schedule(alter) => {
-                schedules.extend(alter.before().map(|old| &old.schedule.id));
-                left.extend(alter.after().map(|new| Definition::Schedule(new.schedule.config.clone())));
-            }
-            _ => {}
+        let Altered { id, before, after } = altered(change);
+        if after.is_none() {
+            gone.extend(before.map(|old| (id, old)));
         }
+        touched.insert(id);
+        left.extend(after);
     }
-    let others = present.automations.iter().filter(|row| !automations.contains(&row.automation.id));
-    left.extend(others.map(|row| Definition::Automation(row.automation.config.clone())));
-    let others = present.schedules.iter().filter(|row| !schedules.contains(&row.schedule.id));
-    left.extend(others.map(|row| Definition::Schedule(row.schedule.config.clone())));
+    let Present { environments, agents, automations, schedules, .. } = present;
+    left.extend(untouched(environments, &touched, Definition::Environment));
+    left.extend(untouched(agents, &touched, Definition::Agent));
+    left.extend(untouched(automations, &touched, Definition::Automation));
+    left.extend(untouched(schedules, &touched, Definition::Schedule));
     for user in &left {
         for need in user.needs() {
-            if let Some((_, kind, name)) = gone.iter().find(|(gone, ..)| *gone == need) {
+            if let Some((_, needed)) = gone.iter().find(|(id, gone)| *id == need.id && gone.kind() == need.kind) {
                 return Err(ApplyError::Needed {
-                    kind: *kind,
-                    name: (*name).to_owned(),
+                    kind: needed.kind(),
+                    name: needed.name().to_owned(),
                     user_kind: user.kind(),
                     user: user.name().to_owned(),
                 });
@@ -227,6 +258,38 @@ fn check_needs(present: &Present, changes: &[Change]) -> Result<(), ApplyError> 
         }
     }
     Ok(())
+}
+
+/// What is defined by a row before and after a change.
+struct Altered<'a> {
+    id: &'a str,
+    before: Option<Definition>,
+    after: Option<Definition>,
+}
+
+fn altered(change: &Change) -> Altered<'_> {
+    fn of<'a, R: Row>(alter: &'a Alter<R>, definition: fn(R::Config) -> Definition) -> Altered<'a> {
+        let told = |row: &R| definition(row.config().clone());
+        let id = alter.before().or(alter.after()).map_or("", R::id);
+        Altered { id, before: alter.before().map(told), after: alter.after().map(told) }
+    }
+    match change {
+        Change::Runner(alter) => of(alter, Definition::Runner),
+        Change::Environment(alter) => of(alter, Definition::Environment),
+        Change::Agent(alter) => of(alter, Definition::Agent),
+        Change::Webhook(alter) => of(alter, Definition::Webhook),
+        Change::Automation(alter) => of(alter, Definition::Automation),
+        Change::Schedule(alter) => of(alter, Definition::Schedule),
+        Change::Subscription(alter) => of(alter, Definition::Subscription),
+    }
+}
+
+fn untouched<R: Row>(
+    rows: &[R],
+    touched: &HashSet<&str>,
+    definition: fn(R::Config) -> Definition,
+) -> impl Iterator<Item = Definition> {
+    rows.iter().filter(|row| !touched.contains(row.id())).map(move |row| definition(row.config().clone()))
 }
 
 /// Only where some are made: a team that has too many already may still change them.

@@ -1,95 +1,94 @@
 //! What a team has, and which names stand for which ids.
 
-use std::collections::HashMap;
-
 use ozma_domain::definition::Kind;
-use ozma_domain::id::{EnvironmentId, TeamId, WebhookId};
-use ozma_store::{SavedAutomation, SavedEnvironment, SavedSchedule, SavedSubscription, SavedWebhook, StoreError};
+use ozma_domain::environment::Environment;
+use ozma_domain::id::{AgentId, EnvironmentId, RunnerId, TeamId, WebhookId};
+use ozma_domain::named_agent::NamedAgent;
+use ozma_domain::runner::Runner;
+use ozma_store::{Resource, SavedAutomation, SavedSchedule, SavedSubscription, SavedWebhook, StoreError, Stored};
 
 use crate::App;
 
 /// As read, and with the ids of what is defined and is not there yet.
 #[derive(Clone, Debug)]
 pub struct Present {
-    pub environments: Vec<SavedEnvironment>,
+    pub runners: Vec<Stored<Runner>>,
+    pub environments: Vec<Stored<Environment>>,
+    pub agents: Vec<Stored<NamedAgent>>,
     pub webhooks: Vec<SavedWebhook>,
     pub automations: Vec<SavedAutomation>,
     pub schedules: Vec<SavedSchedule>,
     pub subscriptions: Vec<SavedSubscription>,
-    new_environments: HashMap<String, EnvironmentId>,
-    new_webhooks: HashMap<String, WebhookId>,
+    /// Of what others may need.
+    ids: Vec<Known>,
+}
+
+/// By which id something is known that others name.
+#[derive(Clone, Debug)]
+struct Known {
+    kind: Kind,
+    name: String,
+    id: String,
+    is_there: bool,
 }
 
 impl Present {
     /// Each kind by name.
     pub(super) async fn read(app: &App, team: &TeamId) -> Result<Self, StoreError> {
-        let mut environments = app.store.environments(team).await?;
-        environments.sort_by(|a, b| a.environment.config.name.cmp(&b.environment.config.name));
+        let runners = by_name(app.store.resources::<Runner>(team).await?);
+        let environments = by_name(app.store.resources::<Environment>(team).await?);
+        let agents = by_name(app.store.resources::<NamedAgent>(team).await?);
         let webhooks = app.store.webhooks(team).await?;
         let automations = app.store.automations(team).await?;
         let mut schedules = app.store.schedules(team, usize::MAX).await?;
         schedules.sort_by(|a, b| a.schedule.config.name.cmp(&b.schedule.config.name));
         let mut subscriptions = app.store.subscriptions(team, usize::MAX).await?;
         subscriptions.sort_by(|a, b| a.subscription.config.name.cmp(&b.subscription.config.name));
-        Ok(Self {
-            environments,
-            webhooks,
-            automations,
-            schedules,
-            subscriptions,
-            new_environments: HashMap::new(),
-            new_webhooks: HashMap::new(),
-        })
+        let mut ids: Vec<Known> = known(&runners).chain(known(&environments)).chain(known(&agents)).collect();
+        ids.extend(webhooks.iter().map(|row| Known {
+            kind: Kind::Webhook,
+            name: row.webhook.config.name.clone(),
+            id: row.webhook.id.to_string(),
+            is_there: true,
+        }));
+        Ok(Self { runners, environments, agents, webhooks, automations, schedules, subscriptions, ids })
     }
 
     /// The same with ids for those of `names` that others may need and that there are not.
     pub(super) fn with_new(mut self, app: &App, names: &[(Kind, String)]) -> Self {
         for (kind, name) in names {
-            match kind {
-                Kind::Environment if !self.environments.iter().any(|row| row.environment.config.name == *name) => {
-                    self.new_environments.insert(name.clone(), EnvironmentId::new(app.random_bits()));
-                }
-                Kind::Webhook if !self.webhooks.iter().any(|row| row.webhook.config.name == *name) => {
-                    self.new_webhooks.insert(name.clone(), WebhookId::new(app.random_bits()));
-                }
-                _ => {}
+            if self.ids.iter().any(|known| known.kind == *kind && known.name == *name) {
+                continue;
             }
+            let random = app.random_bits();
+            let id = match kind {
+                Kind::Runner => RunnerId::new(random).to_string(),
+                Kind::Environment => EnvironmentId::new(random).to_string(),
+                Kind::Agent => AgentId::new(random).to_string(),
+                Kind::Webhook => WebhookId::new(random).to_string(),
+                Kind::Automation | Kind::Schedule | Kind::Subscription => continue,
+            };
+            self.ids.push(Known { kind: *kind, name: name.clone(), id, is_there: false });
         }
         self
     }
 
     /// By its name, or by the id of one that is there.
-    pub fn environment_id(&self, text: &str) -> Option<&EnvironmentId> {
-        let named = self.environments.iter().find(|row| row.environment.config.name == text);
-        let known = || self.environments.iter().find(|row| row.environment.uid.as_str() == text);
-        let new = self.new_environments.get(text);
-        named.map(|row| &row.environment.uid).or(new).or_else(|| known().map(|row| &row.environment.uid))
+    pub fn id(&self, kind: Kind, text: &str) -> Option<&str> {
+        let mut of_kind = self.ids.iter().filter(|known| known.kind == kind);
+        let named = of_kind.clone().find(|known| known.name == text);
+        named.or_else(|| of_kind.find(|known| known.is_there && known.id == text)).map(|known| known.id.as_str())
     }
 
-    /// By its name, or by the id of one that is there.
-    pub fn webhook_id(&self, text: &str) -> Option<&WebhookId> {
-        let named = self.webhooks.iter().find(|row| row.webhook.config.name == text);
-        let known = || self.webhooks.iter().find(|row| row.webhook.id.as_str() == text);
-        let new = self.new_webhooks.get(text);
-        named.map(|row| &row.webhook.id).or(new).or_else(|| known().map(|row| &row.webhook.id))
-    }
-
-    pub fn environment_name(&self, id: &str) -> Option<&str> {
-        let known = self.environments.iter().find(|row| row.environment.uid.as_str() == id);
-        let new = || self.new_environments.iter().find(|(_, new)| new.as_str() == id);
-        known.map(|row| row.environment.config.name.as_str()).or_else(|| new().map(|(name, _)| name.as_str()))
-    }
-
-    pub fn webhook_name(&self, id: &str) -> Option<&str> {
-        let known = self.webhooks.iter().find(|row| row.webhook.id.as_str() == id);
-        let new = || self.new_webhooks.iter().find(|(_, new)| new.as_str() == id);
-        known.map(|row| row.webhook.config.name.as_str()).or_else(|| new().map(|(name, _)| name.as_str()))
+    pub fn name(&self, kind: Kind, id: &str) -> Option<&str> {
+        let found = self.ids.iter().find(|known| known.kind == kind && known.id == id);
+        found.map(|known| known.name.as_str())
     }
 
     /// Whether that one is at rest: what a definition that says nothing of it leaves as it is.
     pub fn is_paused(&self, kind: Kind, name: &str) -> bool {
         match kind {
-            Kind::Environment => false,
+            Kind::Runner | Kind::Environment | Kind::Agent => false,
             Kind::Webhook => {
                 self.webhooks.iter().any(|row| row.webhook.config.name == name && row.webhook.config.paused)
             }
@@ -108,4 +107,18 @@ impl Present {
             }
         }
     }
+}
+
+fn by_name<R: Resource>(mut rows: Vec<Stored<R>>) -> Vec<Stored<R>> {
+    rows.sort_by(|a, b| a.value.name().cmp(b.value.name()));
+    rows
+}
+
+fn known<R: Resource>(rows: &[Stored<R>]) -> impl Iterator<Item = Known> {
+    rows.iter().map(|row| Known {
+        kind: R::KIND,
+        name: row.value.name().to_owned(),
+        id: row.value.uid().as_ref().to_owned(),
+        is_there: true,
+    })
 }

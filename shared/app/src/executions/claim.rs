@@ -82,7 +82,7 @@ pub async fn claim(app: &App, execution: ExecutionId, claim: &Claim) -> Result<A
         setup_commands: environment.setup_commands,
         variables: environment.variables,
         secrets: secrets.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect(),
-        size: plan.size,
+        size: run.size(plan.size),
         deadline_at: current.deadline_at,
         heartbeat_seconds: u64::try_from(app.settings.heartbeat_seconds).unwrap_or(1),
         lease_seconds: u64::try_from(app.settings.lease_seconds).unwrap_or(1),

@@ -54,7 +54,7 @@ impl Filter {
             && is(&self.name, config("name"))
             && is(&self.model_id, config("model_id"))
             && is(&self.creator, &request.creator)
-            && is(&self.executor, &request.creator)
+            && is(&self.executor, request.agent.as_ref().map_or(&request.creator, |agent| agent.uid.as_str()))
             && self.source.is_none_or(|source| source == request.source)
             && self.execution_location.is_none_or(|location| location == ExecutionLocation::Remote)
             && self.created_after.is_none_or(|at| request.created_at > at)

@@ -58,10 +58,11 @@ pub(super) async fn start(
         Err(AcceptError::Store(err)) => return Err(err),
         Err(AcceptError::ObjectFull { reason }) => return Ok(never(reason)),
         Err(AcceptError::TooMany { reason, retry_seconds }) => (true, Refused::TooMany { reason, retry_seconds }),
-        Err(err @ AcceptError::UnknownEnvironment(_)) => {
-            let reason = "the automation's environment is not there any more; give the automation another one";
-            tracing::warn!(automation.id = %automation.id, error = %err, "an automation could not start its run");
-            (true, Refused::Environment { reason: reason.to_owned() })
+        Err(AcceptError::Missing(missing)) => {
+            let kind = missing.kind;
+            let reason = format!("the automation's {kind} is not there any more; give the automation another one");
+            tracing::warn!(automation.id = %automation.id, error = %missing, "an automation could not start its run");
+            (true, Refused::Environment { reason })
         }
         Err(err) => (false, Refused::Environment { reason: err.to_string() }),
     };

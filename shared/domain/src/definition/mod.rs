@@ -11,17 +11,20 @@ pub use secret::secret_in;
 
 use crate::automation::AutomationConfig;
 use crate::environment::EnvironmentConfig;
-use crate::id::{EnvironmentId, WebhookId, as_text};
+use crate::id::as_text;
+use crate::named_agent::NamedAgentConfig;
+use crate::runner::RunnerConfig;
 use crate::schedule::ScheduleConfig;
 use crate::subscription::SubscriptionConfig;
-use crate::template::{InvalidField, RunTemplate};
-use crate::trigger::Source;
+use crate::template::InvalidField;
 use crate::webhook::WebhookConfig;
 
 /// What can be defined. In the order in which the kinds build on one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    Runner,
     Environment,
+    Agent,
     Webhook,
     Automation,
     Schedule,
@@ -31,25 +34,30 @@ pub enum Kind {
 /// A text that names no kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is not a kind that can be defined; there are environment, webhook, automation, schedule and subscription"
+    "\"{0}\" is not a kind that can be defined; there are runner, environment, agent, webhook, automation, schedule and \
+     subscription"
 )]
 pub struct UnknownKind(String);
 
 /// What somebody wants there to be, under its name. Others that it needs are named by their ids.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Definition {
+    Runner(RunnerConfig),
     Environment(EnvironmentConfig),
+    Agent(NamedAgentConfig),
     Webhook(WebhookConfig),
     Automation(AutomationConfig),
     Schedule(ScheduleConfig),
     Subscription(SubscriptionConfig),
 }
 
-/// Something else that a definition needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need<'a> {
-    Environment(&'a EnvironmentId),
-    Webhook(&'a WebhookId),
+/// Something else that is named by its id, and has to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need<'a> {
+    /// Where it is named, such as `config.environment_id`.
+    pub field: String,
+    pub kind: Kind,
+    pub id: &'a str,
 }
 
 /// The name of a set: definitions that are kept together. What an apply makes carries the name of its set, and to prune a set
@@ -63,11 +71,21 @@ pub struct SetName(String);
 pub struct InvalidSetName(String);
 
 impl Kind {
-    pub const ALL: [Self; 5] = [Self::Environment, Self::Webhook, Self::Automation, Self::Schedule, Self::Subscription];
+    pub const ALL: [Self; 7] = [
+        Self::Runner,
+        Self::Environment,
+        Self::Agent,
+        Self::Webhook,
+        Self::Automation,
+        Self::Schedule,
+        Self::Subscription,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Runner => "runner",
             Self::Environment => "environment",
+            Self::Agent => "agent",
             Self::Webhook => "webhook",
             Self::Automation => "automation",
             Self::Schedule => "schedule",
@@ -79,7 +97,9 @@ impl Kind {
 impl Definition {
     pub fn kind(&self) -> Kind {
         match self {
+            Self::Runner(_) => Kind::Runner,
             Self::Environment(_) => Kind::Environment,
+            Self::Agent(_) => Kind::Agent,
             Self::Webhook(_) => Kind::Webhook,
             Self::Automation(_) => Kind::Automation,
             Self::Schedule(_) => Kind::Schedule,
@@ -89,7 +109,9 @@ impl Definition {
 
     pub fn name(&self) -> &str {
         match self {
+            Self::Runner(config) => &config.name,
             Self::Environment(config) => &config.name,
+            Self::Agent(config) => &config.name,
             Self::Webhook(config) => &config.name,
             Self::Automation(config) => &config.name,
             Self::Schedule(config) => &config.name,
@@ -100,7 +122,9 @@ impl Definition {
     /// Whether it could be made, as far as it alone says.
     pub fn check(&self) -> Result<(), InvalidField> {
         match self {
-            Self::Environment(config) => config.check().map_err(|err| InvalidField::new(err.field, err.reason)),
+            Self::Runner(config) => config.check(),
+            Self::Environment(config) => config.check(),
+            Self::Agent(config) => config.check(),
             Self::Webhook(config) => config.check(),
             Self::Automation(config) => config.check(),
             Self::Schedule(config) => config.check(),
@@ -109,20 +133,20 @@ impl Definition {
     }
 
     pub fn needs(&self) -> Vec<Need<'_>> {
-        fn environment(template: &RunTemplate) -> Option<Need<'_>> {
-            template.environment.as_ref().map(Need::Environment)
-        }
         match self {
-            Self::Environment(_) | Self::Webhook(_) | Self::Subscription(_) => Vec::new(),
-            Self::Automation(config) => {
-                let webhook = match &config.trigger.on {
-                    Some(Source::Webhook(id)) => Some(Need::Webhook(id)),
-                    Some(Source::Provider(_)) | None => None,
-                };
-                webhook.into_iter().chain(environment(&config.template)).collect()
-            }
-            Self::Schedule(config) => environment(&config.template).into_iter().collect(),
+            Self::Webhook(_) | Self::Subscription(_) => Vec::new(),
+            Self::Runner(config) => config.needs(),
+            Self::Environment(config) => config.needs(),
+            Self::Agent(config) => config.needs(),
+            Self::Automation(config) => config.needs(),
+            Self::Schedule(config) => config.needs(),
         }
+    }
+}
+
+impl<'a> Need<'a> {
+    pub fn new(field: &str, kind: Kind, id: &'a str) -> Self {
+        Self { field: field.to_owned(), kind, id }
     }
 }
 
@@ -174,7 +198,7 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }
-        for other in ["agent", "runner", "Environment", ""] {
+        for other in ["agents", "identity", "Environment", ""] {
             let told = other.parse::<Kind>().expect_err("refused").to_string();
             assert!(Kind::ALL.iter().all(|kind| told.contains(kind.as_str())), "{told}");
         }

@@ -4,11 +4,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Decision, Look, Policies, Timetable};
+use crate::checks;
+use crate::definition::Need;
 use crate::id::{RunId, ScheduleId, TeamId};
 use crate::limits;
 use crate::scheduling::{Concurrency, Scheduling};
 use crate::template::{InvalidField, RunTemplate};
-use crate::text;
 
 /// Plans runs of a template.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,14 +65,18 @@ pub struct Occurrence {
 }
 
 impl ScheduleConfig {
+    /// What it names of others.
+    pub fn needs(&self) -> Vec<Need<'_>> {
+        let named = |field: &str| match field.strip_prefix("config.") {
+            Some(member) => format!("agent_config.{member}"),
+            None => field.replace("agent_identity_uid", "agent_uid"),
+        };
+        self.template.needs().into_iter().map(|need| Need { field: named(&need.field), ..need }).collect()
+    }
+
     /// Whether this could be stored and would start runs. Fields are named as the API names them.
     pub fn check(&self) -> Result<(), InvalidField> {
-        if self.name.trim().is_empty() {
-            return Err(InvalidField::new("name", "a schedule needs a name"));
-        }
-        if !text::is_name(&self.name) {
-            return Err(InvalidField::new("name", text::NAME));
-        }
+        checks::name("a schedule", &self.name)?;
         self.policies.check()?;
         if self.template.scheduling.not_before.is_some() {
             let reason = "each run would start at that one moment; leave it out, or plan it with at(…)";

@@ -171,7 +171,7 @@ impl Engine {
         let body = ContainerCreateBody {
             image: Some(what.image.to_owned()),
             entrypoint: Some(vec!["/oz/oz".to_owned()]),
-            cmd: Some(vec!["agent".to_owned()]),
+            cmd: Some(vec!["agent-process".to_owned()]),
             env: Some(what.variables.clone()),
             // The image's own user could write neither the workspace nor install what the set-up asks for.
             user: Some("0:0".to_owned()),

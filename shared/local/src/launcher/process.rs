@@ -69,7 +69,7 @@ pub(super) fn agent(host: &Host, executable: &Path) -> Arguments {
             arguments.extend(["-u".into(), variable.into()]);
         }
     }
-    arguments.extend([executable.into(), "agent".into()]);
+    arguments.extend([executable.into(), "agent-process".into()]);
     arguments
 }
 

@@ -201,7 +201,7 @@ async fn an_image_is_pulled_and_its_container_confined() {
     let settings = engine.container(&name).unwrap().settings;
     let host = &settings["HostConfig"];
     assert_eq!(settings["Entrypoint"], json!(["/oz/oz"]));
-    assert_eq!(settings["Cmd"], json!(["agent"]));
+    assert_eq!(settings["Cmd"], json!(["agent-process"]));
     let variables = [
         "OZ_CLAIM_TOKEN=token-once".to_owned(),
         "OZ_CONTROL_URL=unix:/run/oz/oz.sock".to_owned(),

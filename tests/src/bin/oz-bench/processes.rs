@@ -59,7 +59,7 @@ impl AgentCounter {
     }
 }
 
-/// The `oz agent` processes among the descendants of `ancestor`: those of other control planes do not count.
+/// The `oz agent-process` processes among the descendants of `ancestor`: those of other control planes do not count.
 pub(crate) fn agents(ancestor: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -98,5 +98,5 @@ fn is_agent(pid: u32) -> bool {
     let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let arguments: Vec<&[u8]> = arguments.split(|byte| *byte == 0).collect();
     // `sh`, `bwrap` and the like carry the same words further behind.
-    matches!(arguments[..], [program, b"agent", b""] if program.ends_with(b"/oz"))
+    matches!(arguments[..], [program, b"agent-process", b""] if program.ends_with(b"/oz"))
 }

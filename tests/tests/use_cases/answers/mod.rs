@@ -325,19 +325,17 @@ async fn whoever_tells_of_an_end_may_die_at_any_moment() {
     answers::tell(&calm.world.app, run).await.unwrap();
     let requests = calm.world.faults.requests() - before;
     assert!(requests >= 6, "{requests}");
-    for fault in [Fault::RequestLost, Fault::ReplyLost] {
-        for nth in 1..=requests {
-            let told = format!("{fault:?} {nth} of {requests}");
-            let (run, outside) = ended().await;
-            outside.world.faults.plan(nth, fault);
-            let _ = answers::tell(&outside.world.app, run).await;
-            assert!(!outside.world.faults.is_pending(), "{told}");
-            for _ in 0..3 {
-                outside.waits(limits::ANSWER_LEASE_SECONDS).await;
-            }
-            assert_eq!(outside.texts(), vec!["message: ✅ *fixer* is done after 0s"; 2], "{told}");
-            assert_eq!(outside.owes(run).await, [], "{told}");
+    for (nth, fault) in Fault::each(requests) {
+        let told = format!("{fault:?} {nth} of {requests}");
+        let (run, outside) = ended().await;
+        outside.world.faults.plan(nth, fault);
+        let _ = answers::tell(&outside.world.app, run).await;
+        assert!(!outside.world.faults.is_pending(), "{told}");
+        for _ in 0..3 {
+            outside.waits(limits::ANSWER_LEASE_SECONDS).await;
         }
+        assert_eq!(outside.texts(), vec!["message: ✅ *fixer* is done after 0s"; 2], "{told}");
+        assert_eq!(outside.owes(run).await, [], "{told}");
     }
 }
 
@@ -350,20 +348,18 @@ async fn whoever_tells_may_die_at_any_moment() {
     answers::tell(&calm.world.app, run).await.unwrap();
     let requests = calm.world.faults.requests() - before;
     assert!(requests >= 6, "{requests}");
-    for fault in [Fault::RequestLost, Fault::ReplyLost] {
-        for nth in 1..=requests {
-            let told = format!("{fault:?} {nth} of {requests}");
-            let (outside, place) = Outside::github().await;
-            let run = outside.asked(&place, None).await;
-            outside.world.faults.plan(nth, fault);
-            let _ = answers::tell(&outside.world.app, run).await;
-            assert!(!outside.world.faults.is_pending(), "{told}");
-            outside.world.clock.forward(SignedDuration::from_secs(limits::ANSWER_LEASE_SECONDS));
-            outside.lives(run).await;
-            outside.waits(120).await;
-            assert_eq!(outside.texts(), ["comment: ✅ **fixer** is done after 0s"], "{told}");
-            assert_eq!(outside.owes(run).await, [], "{told}");
-        }
+    for (nth, fault) in Fault::each(requests) {
+        let told = format!("{fault:?} {nth} of {requests}");
+        let (outside, place) = Outside::github().await;
+        let run = outside.asked(&place, None).await;
+        outside.world.faults.plan(nth, fault);
+        let _ = answers::tell(&outside.world.app, run).await;
+        assert!(!outside.world.faults.is_pending(), "{told}");
+        outside.world.clock.forward(SignedDuration::from_secs(limits::ANSWER_LEASE_SECONDS));
+        outside.lives(run).await;
+        outside.waits(120).await;
+        assert_eq!(outside.texts(), ["comment: ✅ **fixer** is done after 0s"], "{told}");
+        assert_eq!(outside.owes(run).await, [], "{told}");
     }
 }
 

@@ -190,7 +190,7 @@ async fn who_asks_again_gets_what_was_lost() {
     let (reads, calls) = (calm.world.faults.requests() - before, calm.services.requests().len());
     assert!(reads >= 3 && calls == 3, "{reads} {calls}");
     for nth in 1..=reads {
-        for fault in [Fault::RequestLost, Fault::ReplyLost] {
+        for fault in Fault::ALL {
             calm.world.faults.plan(nth, fault);
             assert!(matches!(ask(&calm, &agent, "acme/web").await, Err(ExecutionError::Store(_))), "{fault:?} {nth}");
             ask(&calm, &agent, "acme/web").await.unwrap();
