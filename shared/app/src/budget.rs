@@ -18,7 +18,7 @@ use crate::App;
 pub(crate) enum Affordable {
     Yes(Box<Means>),
     /// What others have reserved may be given back.
-    Later(String),
+    Later(Account, String),
     Never(String),
 }
 
@@ -63,8 +63,10 @@ pub(crate) async fn afford(
     if let Some(Least { seconds, account, .. }) = &least
         && *seconds < limits::BUDGET_START_SECONDS
     {
-        let words = account.words(&booking.month);
-        return Ok(if others { Affordable::Later(words) } else { Affordable::Never(words) });
+        if others {
+            return Ok(Affordable::Later(account.clone(), account.words(&booking.month)));
+        }
+        return Ok(Affordable::Never(account.words(&booking.month)));
     }
     let piece = next_piece(0, least.map(|least| least.seconds));
     let (booked, added) = booking.extended(piece, Usage::default(), rate);

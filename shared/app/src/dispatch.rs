@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use ozma_domain::id::TeamId;
+use ozma_domain::ledger::TEAM_ACCOUNT;
 use ozma_domain::limits;
 use ozma_domain::run::{Run, RunRequest};
 use ozma_domain::text::chain;
-use ozma_store::{KeyStep, QueueEntry, StoreError, TeamRow, Written};
+use ozma_store::{Hold, KeyStep, QueueEntry, StoreError, TeamRow, Want, Written};
 
 use crate::App;
 use crate::app::after;
 use crate::budget::{Affordable, Means, afford};
 use crate::launch::{LaunchError, Room, launch};
 use crate::metrics;
+use crate::ports::QueueMessage;
 use crate::queueing::{end, is_superseded, ring};
 
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,8 @@ enum Taking {
     NotQueued,
     /// Somebody else took the slot or the run.
     Lost,
+    /// There is nothing left of the team's budget, for this run or another.
+    NoMeans,
 }
 
 /// Looks after the runs whose time has come, then starts as many as there are slots, in the order of their turns. Returns how
@@ -99,6 +103,7 @@ async fn take_all(
             match take(app, row, &entry, slot, !taken.is_empty() || !all.is_empty()).await? {
                 Taking::Taken(run, request) => all.push((run, request)),
                 Taking::NotQueued => done = false,
+                Taking::NoMeans => return Ok(()),
                 // The loop looks again at what is free and who waits: each loss is another's gain, so it ends.
                 Taking::Lost => {
                     done = false;
@@ -140,7 +145,11 @@ async fn take(app: &App, row: &TeamRow, entry: &QueueEntry, slot: u16, others: b
             let Means { left, seconds, booking, ledger } = *means;
             (pending.bounded(left, seconds, booking), ledger)
         }
-        Affordable::Later(reason) => {
+        Affordable::Later(account, reason) if account.name == TEAM_ACCOUNT => {
+            hold(app, team, &reason).await?;
+            return Ok(Taking::NoMeans);
+        }
+        Affordable::Later(_, reason) => {
             put_off(app, &queued, &reason).await?;
             return Ok(Taking::NotQueued);
         }
@@ -170,15 +179,25 @@ async fn take(app: &App, row: &TeamRow, entry: &QueueEntry, slot: u16, others: b
     }
 }
 
-/// Until others may have given back what they reserved: the longer, the longer it has waited.
+/// What agents at work have reserved of the team's budget is wanted by everybody who waits: nobody asks until some is given
+/// back, or for a while.
+async fn hold(app: &App, team: &TeamId, reason: &str) -> Result<(), StoreError> {
+    let until = after(app.now(), limits::BUDGET_RETRY_SECONDS);
+    app.store.hold(team, &Hold { until, reason: reason.to_owned(), want: Want::Budget }).await?;
+    if let Err(err) = app.timer.send_at(until, QueueMessage::Tick { team: team.clone() }).await {
+        tracing::warn!(%team, error = %chain(&err), "could not set a timer; the sweep will look");
+    }
+    Ok(())
+}
+
+/// Until others of its automation may have given back what they reserved. Those behind it are of other automations, and do not
+/// wait for that. Its turn is gone: it would be before those who came meanwhile.
 ///
 /// No timer is set here, because there would be one for each that waits, and each of their ticks would look at all. The sweep
 /// sets one for all that come due at about the same time, and comes by before the first of them.
 async fn put_off(app: &App, queued: &Run, reason: &str) -> Result<(), StoreError> {
     let now = app.now();
-    let waited = now.duration_since(queued.created_at).as_secs();
-    let wait = (waited / 2).clamp(limits::BUDGET_RETRY_SECONDS, limits::BUDGET_RETRY_MOST_SECONDS);
-    let Some(later) = queued.put_off(now, after(now, wait), reason) else { return Ok(()) };
+    let Some(later) = queued.put_off(now, after(now, limits::BUDGET_RETRY_SECONDS), reason) else { return Ok(()) };
     if app.store.enter_queue(queued, &later, &KeyStep::Nothing).await? == Written::Now {
         tracing::info!(run.id = %queued.run_id, reason, "put off");
     }

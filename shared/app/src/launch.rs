@@ -12,7 +12,7 @@ use ozma_domain::plan::Plan;
 use ozma_domain::run::{Run, RunRequest};
 use ozma_domain::state::RunState;
 use ozma_domain::token::claim_token;
-use ozma_store::{Hold, StoreError, Written};
+use ozma_store::{Hold, StoreError, Want, Written};
 
 use crate::App;
 use crate::accept::send_tick;
@@ -105,7 +105,7 @@ pub async fn launch(app: &App, run: &Run, request: &RunRequest, plan: &Plan) -> 
             if let Some((team, until)) = postpone(app, execution, &reason, wait).await? {
                 // What this run did not get, the others of its team need not all ask for: one of them does, in a while.
                 let held_until = until.min(after(app.now(), HOLD_SECONDS));
-                app.store.hold(&team, &Hold { until: held_until, reason }).await?;
+                app.store.hold(&team, &Hold { until: held_until, reason, want: Want::Room }).await?;
                 app.timer.send_at(held_until, QueueMessage::Tick { team }).await?;
             }
             Ok(Room::Nothing)

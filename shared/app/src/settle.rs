@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use ozma_domain::failure::FailureClass;
-use ozma_domain::id::ExecutionId;
+use ozma_domain::id::{ExecutionId, TeamId};
 use ozma_domain::lifecycle::Ending;
 use ozma_domain::limits;
 use ozma_domain::outcome::Outcome;
@@ -11,7 +11,7 @@ use ozma_domain::run::Run;
 use ozma_domain::state::RunState;
 use ozma_domain::subscription::Topic;
 use ozma_domain::text::chain;
-use ozma_store::{KeyRelease, Owed, StoreError, Written};
+use ozma_store::{KeyRelease, Owed, StoreError, Want, Written};
 
 use crate::App;
 use crate::accept::send_tick;
@@ -87,6 +87,9 @@ pub(crate) async fn settle_run(
         };
         if written == Written::Now {
             after_release(app, &key).await;
+            if ledger.is_some() {
+                lift(app, &after.team).await;
+            }
             announce(app, execution, &after, outcome).await;
             return Ok(Settled::Now(after.state));
         }
@@ -152,6 +155,19 @@ pub(crate) fn overdue(app: &App, run: &Run, awake_since: Timestamp) -> Option<Ou
         Outcome::failed(FailureClass::NeverClaimed, message)
     };
     Some(failure)
+}
+
+/// Something of a budget was given back: whoever waits for that may ask again. If this is lost, they do in a while.
+async fn lift(app: &App, team: &TeamId) {
+    let lifted = async {
+        if app.team(team).await?.held(app.now()).is_some_and(|hold| hold.want == Want::Budget) {
+            app.store.release(team).await?;
+        }
+        Ok::<(), StoreError>(())
+    };
+    if let Err(err) = lifted.await {
+        tracing::warn!(%team, error = %chain(&err), "a team waits for what was given back");
+    }
 }
 
 /// Everything here may be lost: the sweep finds what is owed and who waits.

@@ -5,7 +5,7 @@ use ozma_domain::error_code::ErrorCode;
 use ozma_domain::limits;
 use ozma_domain::run::{Place, Run};
 use ozma_domain::waiting::{Agents, WaitingFor};
-use ozma_store::StoreError;
+use ozma_store::{Hold, StoreError, Want};
 
 use crate::App;
 
@@ -36,8 +36,9 @@ pub async fn waiting(app: &App, run: &Run) -> Result<Option<Waiting>, StoreError
             let agents = agents(app, run, team.plan.concurrent_agents).await?;
             let position = ahead as u64 + 1;
             let taken = agents.ages.len();
-            let (waiting_for, reason) = match &team.hold {
-                Some(hold) if team.is_held(app.now()) => (WaitingFor::Capacity, hold.reason.clone()),
+            let (waiting_for, reason) = match team.held(app.now()) {
+                Some(Hold { want: Want::Room, reason, .. }) => (WaitingFor::Capacity, reason.clone()),
+                Some(Hold { want: Want::Budget, reason, .. }) => (WaitingFor::Budget, give_back(reason)),
                 _ if taken >= agents.slots => {
                     let reason = format!("all {} agents of the plan {} are at work", agents.slots, team.plan.name);
                     (WaitingFor::Plan, reason)
@@ -61,11 +62,15 @@ pub async fn waiting(app: &App, run: &Run) -> Result<Option<Waiting>, StoreError
     Ok(Some(told))
 }
 
+fn give_back(reason: &str) -> String {
+    format!("{reason}; others may give some back")
+}
+
 fn until(run: &Run, at: Timestamp) -> Waiting {
     let by_budget = run.status.as_ref().is_some_and(|status| status.error_code == Some(ErrorCode::BudgetExceeded));
     let said = run.status.as_ref().map(|status| status.message.clone());
     let (waiting_for, reason) = match said {
-        Some(said) if by_budget => (WaitingFor::Budget, format!("{said}; others may give some back")),
+        Some(said) if by_budget => (WaitingFor::Budget, give_back(&said)),
         // It was sent back for want of room, which is no attempt, or after one that failed.
         Some(said) if run.attempts == 0 => (WaitingFor::Capacity, said),
         Some(said) => (WaitingFor::Retry, format!("it is tried again soon; {said}")),

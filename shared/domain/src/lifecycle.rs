@@ -106,12 +106,12 @@ impl Run {
         }
     }
 
-    /// Puts a queued run off until `until`, for `reason`. None: it is not queued any more.
+    /// Puts a queued run off until `until`, for `reason`; then it takes another turn. None: it is not queued any more.
     pub fn put_off(&self, now: Timestamp, until: Timestamp, reason: &str) -> Option<Self> {
         self.place()?;
         let message = text::shorten(&text::one_line(reason), limits::STATUS_CHARS);
         let status = Status { message, error_code: Some(ErrorCode::BudgetExceeded), retryable: None };
-        Some(Self { updated_at: now, not_before: Some(until), status: Some(status), ..self.clone() })
+        Some(Self { updated_at: now, not_before: Some(until), turn: None, status: Some(status), ..self.clone() })
     }
 
     /// FAILED, because a budget is used up before it could start. None: it is not queued.

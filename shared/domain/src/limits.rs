@@ -206,8 +206,6 @@ pub const BUDGET_START_SECONDS: u64 = 60;
 
 /// When a run looks again whether others have left something of a shared budget.
 pub const BUDGET_RETRY_SECONDS: i64 = 60;
-/// One that has waited for long looks less often, but at least as often as that.
-pub const BUDGET_RETRY_MOST_SECONDS: i64 = 5 * 60;
 
 /// The largest budgets that mean something: a year of the largest plan's agents.
 pub const BUDGET_MINUTES: u64 = 366 * 24 * 60 * 40;

@@ -58,6 +58,6 @@ pub use schedules::SavedSchedule;
 pub use slots::SlotRow;
 pub use subscriptions::SavedSubscription;
 pub use table::{Created, Store, Written};
-pub use teams::{Hold, Pause, TeamRow};
+pub use teams::{Hold, Pause, TeamRow, Want};
 pub use threads::ThreadRow;
 pub use webhooks::SavedWebhook;

@@ -24,7 +24,7 @@ pub struct TeamRow {
     /// When services were last asked what they could not deliver. None: no webhook has had one to ask.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sought_at: Option<Timestamp>,
-    /// There was no room for an agent of this team: until then nobody asks again, and then one first.
+    /// There was no room for an agent of this team, or nothing left for one: until then nobody asks again, and then one first.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hold: Option<Hold>,
     /// Nobody is started until somebody resumes the team.
@@ -49,6 +49,19 @@ pub struct Pause {
 pub struct Hold {
     pub until: Timestamp,
     pub reason: String,
+    #[serde(default)]
+    pub want: Want,
+}
+
+/// What a team has not got enough of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Want {
+    /// Machines.
+    #[default]
+    Room,
+    /// What its agents at work have reserved of its budget.
+    Budget,
 }
 
 impl TeamRow {
@@ -67,7 +80,11 @@ impl TeamRow {
     }
 
     pub fn is_held(&self, now: Timestamp) -> bool {
-        self.hold.as_ref().is_some_and(|hold| hold.until > now)
+        self.held(now).is_some()
+    }
+
+    pub fn held(&self, now: Timestamp) -> Option<&Hold> {
+        self.hold.as_ref().filter(|hold| hold.until > now)
     }
 }
 

@@ -12,7 +12,7 @@ use ozma_domain::lane::Lane;
 use ozma_domain::ledger::{TEAM_ACCOUNT, Used};
 use ozma_domain::run::{Place, Run, RunRequest};
 use ozma_domain::state::RunState;
-use ozma_store::{QueueEntry, SlotRow, Store, TeamRow};
+use ozma_store::{QueueEntry, SlotRow, Store, TeamRow, Want};
 use serde::de::DeserializeOwned;
 
 use super::SIGNING_SEED;
@@ -412,6 +412,10 @@ impl Laws {
         let settled = now - SignedDuration::from_secs(5);
         let came = |entry: &QueueEntry| (entry.queued_at <= settled).then_some(entry.run_id);
         let free = self.store.taken_slots(team).await.is_ok_and(|rows| rows.len() < usize::from(agents));
+        // Nobody of it may start, for as long as agents at work have reserved all that there is.
+        let row = self.store.team(team).await.ok().flatten();
+        let wants_budget = row.is_some_and(|row| row.held(now).is_some_and(|hold| hold.want == Want::Budget));
+        let free = free && !wants_budget;
         let head = self.store.queue_head(team, 1).await.ok().and_then(|entries| entries.first().and_then(came));
         let mut seen = self.seen();
         let waits = head.filter(|run| free && seen.runs.get(run).is_some_and(|run| run.state == RunState::Queued));

@@ -7,7 +7,7 @@ use ozma_app::sweep::sweep;
 use ozma_app::teams;
 use ozma_app::waiting::waiting;
 use ozma_domain::failure::FailureClass;
-use ozma_domain::id::RunId;
+use ozma_domain::id::{AutomationId, RunId};
 use ozma_domain::lane::Lane;
 use ozma_domain::ledger::TEAM_ACCOUNT;
 use ozma_domain::outcome::Outcome;
@@ -139,13 +139,43 @@ async fn runs_at_the_same_time_reserve_no_more_than_their_team_has() {
 }
 
 #[tokio::test]
-async fn those_who_wait_for_a_budget_share_a_tick_and_look_less_and_less_often() {
+async fn a_team_that_waits_for_its_budget_asks_once_for_all_and_at_once_when_some_is_given_back() {
     let world = World::new("max").await;
     team_budget(&world, minutes(5)).await;
-    world.accept("true").await;
-    let mut waiting = Vec::new();
+    let first = world.accept("true").await;
     for _ in 0..10 {
-        waiting.push(world.accept("true").await);
+        world.accept("true").await;
+    }
+    let rest = world.accept("true").await;
+    assert_eq!(world.drain().await, 1);
+    let told = waiting(&world.app, &world.run(rest).await).await.unwrap().unwrap();
+    assert_eq!((told.waiting_for, told.position), (WaitingFor::Budget, 11));
+    let requests = world.faults.requests();
+    assert_eq!(world.drain().await, 0);
+    assert_eq!(world.faults.requests() - requests, 2, "alarms, and the team's row");
+    // One tick for all who wait, and then one of them asks.
+    let (at, _) = world.timer.next().expect("a tick");
+    assert_eq!(world.timer.next(), None);
+    world.clock.forward(at.duration_since(world.now()));
+    assert_eq!(world.drain().await, 0);
+    assert!(world.timer.next().is_some() && world.timer.next().is_none());
+
+    at_work(&world, first).await.finish(&world, 0).await.unwrap();
+    assert_eq!(world.drain().await, 1, "who waited first has what was given back");
+    assert_eq!(world.state(rest).await, "QUEUED");
+}
+
+#[tokio::test]
+async fn those_who_wait_for_an_automations_budget_share_a_tick_and_keep_nobody_waiting() {
+    let world = World::new("max").await;
+    let of = |n: u8| AutomationId::new([n; 16]);
+    let ask = async |lane: &AutomationId, automation_budget: Budget| {
+        let lane = Lane::Automation(lane.clone());
+        let new = NewRun { lane, automation_budget, ..world.new_run("true") };
+        accept(&world.app, new).await.unwrap().run_id
+    };
+    for _ in 0..11 {
+        ask(&of(1), minutes(5)).await;
     }
     assert_eq!(world.drain().await, 1);
     assert_eq!(world.timer.next(), None, "ten timers, of which each would look at all ten");
@@ -153,14 +183,12 @@ async fn those_who_wait_for_a_budget_share_a_tick_and_look_less_and_less_often()
     let (at, _) = world.timer.next().expect("a tick for all of them");
     assert_eq!((at.subsec_nanosecond(), world.timer.next()), (0, None));
 
-    let mut waits = Vec::new();
-    for _ in 0..10 {
-        let until = world.run(waiting[9]).await.not_before.unwrap();
-        waits.push(until.duration_since(world.now()).as_secs());
-        world.clock.forward(until.duration_since(world.now()));
-        assert_eq!(world.drain().await, 0);
-    }
-    assert_eq!(waits, [60, 60, 60, 90, 135, 202, 300, 300, 300, 300]);
+    // They come back behind whoever came meanwhile.
+    let other = ask(&of(2), Budget::default()).await;
+    assert_eq!(world.drain().await, 1);
+    assert_eq!(world.state(other).await, "PENDING");
+    world.clock.forward(at.duration_since(world.now()));
+    assert_eq!(world.drain().await, 0);
 }
 
 #[tokio::test]
