@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use ozma_domain::answer::PublicUrl;
 use ozma_domain::id::{DeliveryId, RunId, TeamId};
 use ozma_domain::plan::Plan;
 use ozma_domain::receiver::Reach;
@@ -26,6 +27,7 @@ pub struct App {
     pub maskers: Maskers,
 }
 
+#[derive(Clone)]
 pub struct Settings {
     /// How often an agent shows a sign of life, and how often at most its lease is written.
     pub heartbeat_seconds: i64,
@@ -43,6 +45,8 @@ pub struct Settings {
     pub signing_seed: [u8; 32],
     /// Where notifications may go.
     pub receivers: Reach,
+    /// Where people find the dashboard: answers link to the pages of runs there.
+    pub public_url: Option<PublicUrl>,
     /// Whether compute costs money here. On a laptop it does not; the run then tells what it would cost on Fargate.
     pub billed: bool,
 }

@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 
 #[cfg(feature = "local")]
+use ozma_domain::answer::{InvalidPublicUrl, PublicUrl};
+#[cfg(feature = "local")]
 use ozma_domain::receiver::Reach;
 #[cfg(feature = "local")]
 use ozma_local::launcher::Host;
@@ -25,6 +27,17 @@ pub fn host(lookup: Lookup<'_>) -> Host {
         path: lookup("PATH").unwrap_or_else(|| USUAL.to_owned()).into(),
         home: lookup("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
     }
+}
+
+/// Where people find the dashboard, by `OZ_PUBLIC_URL`. Without it answers link to nothing: this machine's own address means
+/// nothing to others.
+#[cfg(feature = "local")]
+pub fn public_url(lookup: Lookup<'_>) -> Result<Option<PublicUrl>, InvalidPublicUrl> {
+    lookup("OZ_PUBLIC_URL")
+        .map(|url| url.trim().to_owned())
+        .filter(|url| !url.is_empty())
+        .map(|url| url.parse())
+        .transpose()
 }
 
 /// Where notifications may go: to this machine's own receivers only if `OZ_LOOPBACK_RECEIVERS` is `true` or `1`, because whoever

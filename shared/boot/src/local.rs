@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ozma_app::clock::SystemClock;
 use ozma_app::ports::Clock;
 use ozma_app::{App, Settings};
+use ozma_domain::answer::InvalidPublicUrl;
 use ozma_domain::id::{ExecutionId, TeamId};
 use ozma_domain::limits;
 use ozma_domain::plan::Plan;
@@ -20,7 +21,7 @@ use ozma_local::{dynamodb, s3, vault};
 use ozma_store::{Archive, Store, StoreError};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-use crate::environment::{Lookup, container_engines, host, receivers};
+use crate::environment::{Lookup, container_engines, host, public_url, receivers};
 use crate::seed::seed;
 
 /// The one team of a laptop.
@@ -54,6 +55,8 @@ pub enum OpenError {
     Bus(#[source] std::io::Error),
     #[error("could not read or write the data folder")]
     Store(#[from] StoreError),
+    #[error("OZ_PUBLIC_URL: {0}")]
+    PublicUrl(#[from] InvalidPublicUrl),
 }
 
 /// Locks the data folder for this process. It stays locked until the value is dropped.
@@ -116,6 +119,7 @@ pub async fn open(
             webhook_key: folder.webhook_key().clone(),
             signing_seed: *folder.audit_seed(),
             receivers: receivers(lookup),
+            public_url: public_url(lookup)?,
             billed: false,
         }),
         maskers: Default::default(),

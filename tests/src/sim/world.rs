@@ -124,6 +124,7 @@ impl World {
                 webhook_key: SecretString::from("webhook key"),
                 signing_seed: SIGNING_SEED,
                 receivers: Reach::Public,
+                public_url: None,
                 billed: true,
             }),
             maskers: Default::default(),

@@ -95,6 +95,7 @@ impl World {
                 webhook_key: SecretString::from("webhook key"),
                 signing_seed: SIGNING_SEED,
                 receivers: Reach::PublicAndLoopback,
+                public_url: None,
                 billed: false,
             }),
             maskers: Default::default(),

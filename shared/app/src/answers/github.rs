@@ -136,6 +136,6 @@ fn check_run(said: &Said) -> CheckRun {
         status,
         title: said.headline(Markup::Plain),
         summary: said.text(Markup::Markdown),
-        details_url: None,
+        details_url: said.page.clone(),
     }
 }

@@ -72,7 +72,7 @@ pub async fn tell(app: &App, run_id: RunId) -> Result<(), AnswerError> {
         let Some((webhook, place)) = event.and_then(|event| event.answered_at()) else {
             return settle(app, &run).await;
         };
-        let said = Said::of(&run, &request);
+        let said = Said::of(&run, &request, app.settings.public_url.as_ref());
         let (mark, end) = (said.mark_at(place), said.end_at(place));
         let now = app.now();
         let saved = match app.store.answer(run_id).await? {

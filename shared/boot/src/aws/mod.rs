@@ -137,6 +137,10 @@ impl Aws {
             webhook_key: SecretString::default(),
             signing_seed: [0; 32],
             receivers: Reach::Public,
+            public_url: match self.variables.optional("OZ_PUBLIC_URL") {
+                Some(_) => Some(self.variables.parsed("OZ_PUBLIC_URL")?),
+                None => None,
+            },
             billed: true,
         })
     }

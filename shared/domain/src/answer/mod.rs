@@ -2,11 +2,13 @@
 //! notify nobody, each end by one of its own. What is told follows from the run as it is, so that whoever tells it late, twice
 //! or after somebody else tells the same.
 
+mod public_url;
 mod said;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+pub use public_url::{InvalidPublicUrl, PublicUrl};
 pub use said::{Markup, Said, Stage};
 
 use crate::id::{RunId, TeamId};

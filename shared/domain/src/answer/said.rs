@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::PublicUrl;
 use crate::audit::digest;
 use crate::id::RunId;
 use crate::limits;
@@ -30,6 +31,8 @@ pub struct Said {
     pub word: Option<String>,
     /// Where people see the pull requests that the run has made, once it has ended.
     pub pull_requests: Vec<PullRequestUrl>,
+    /// Where people see the run itself.
+    pub page: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +58,8 @@ pub enum Markup {
 }
 
 impl Said {
-    pub fn of(run: &Run, request: &RunRequest) -> Self {
+    /// `at` is where people find the dashboard, if they do.
+    pub fn of(run: &Run, request: &RunRequest, at: Option<&PublicUrl>) -> Self {
         let stage = match run.state {
             RunState::Queued | RunState::Pending | RunState::Claimed => Stage::Waiting,
             RunState::InProgress => Stage::Working,
@@ -82,6 +86,7 @@ impl Said {
                 true => run.pull_requests.iter().map(|PullRequest { url, .. }| url.clone()).collect(),
                 false => Vec::new(),
             },
+            page: at.map(|at| at.run(run.run_id)),
         }
     }
 
@@ -161,9 +166,12 @@ impl Said {
             let _ = writeln!(text, "and {more} more");
         }
         let run = self.run;
-        let _ = match markup {
-            Markup::Markdown | Markup::Slack => write!(text, "\nRun `{run}`, see `oz run get {run}`"),
-            Markup::Plain => write!(text, "\nRun {run}, see: oz run get {run}"),
+        let _ = match (markup, &self.page) {
+            (Markup::Markdown, Some(page)) => write!(text, "\nRun [`{run}`]({page}), see `oz run get {run}`"),
+            (Markup::Slack, Some(page)) => write!(text, "\nRun <{page}|{run}>, see `oz run get {run}`"),
+            (Markup::Plain, Some(page)) => write!(text, "\nRun {run}: {page}"),
+            (Markup::Markdown | Markup::Slack, None) => write!(text, "\nRun `{run}`, see `oz run get {run}`"),
+            (Markup::Plain, None) => write!(text, "\nRun {run}, see: oz run get {run}"),
         };
         text
     }
@@ -225,12 +233,30 @@ mod tests {
             took: stage.is_end().then_some(250),
             word: Some(word.to_owned()).filter(|word| !word.is_empty()),
             pull_requests: Vec::new(),
+            page: None,
         }
     }
 
     fn made(urls: &[&str]) -> Said {
         let pull_requests = urls.iter().map(|url| url.parse().unwrap()).collect();
         Said { pull_requests, ..said(Stage::Succeeded, "ok") }
+    }
+
+    #[test]
+    fn where_there_is_a_page_of_the_run_it_is_linked_and_nothing_new_is_told_by_that() {
+        #[track_caller]
+        fn check(markup: Markup, expected: &str) {
+            let (plain, run) = (said(Stage::Working, ""), RunId::new(1_763_700_000_000, [7; 10]));
+            let at: PublicUrl = "https://oz.example.com".parse().unwrap();
+            let linked = Said { page: Some(at.run(run)), ..plain.clone() };
+            assert_eq!(linked.text(markup).lines().last(), Some(expected));
+            assert_eq!(linked.mark(), plain.mark());
+        }
+        let run = "019aa4b6-4500-7707-8707-070707070707";
+        let page = format!("https://oz.example.com/#/run/{run}");
+        check(Markup::Markdown, &format!("Run [`{run}`]({page}), see `oz run get {run}`"));
+        check(Markup::Slack, &format!("Run <{page}|{run}>, see `oz run get {run}`"));
+        check(Markup::Plain, &format!("Run {run}: {page}"));
     }
 
     #[test]

@@ -204,6 +204,7 @@ async fn world(plan: &str) -> World {
         webhook_key: SecretString::from("webhook key"),
         signing_seed: [9; 32],
         receivers: Reach::Public,
+        public_url: None,
         billed: true,
     });
     let settings = TeamSettings { queued_runs: Some(1_000_000), ..TeamSettings::default() };

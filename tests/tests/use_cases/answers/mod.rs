@@ -3,7 +3,7 @@
 pub(crate) mod services;
 mod tokens;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use jiff::SignedDuration;
 use ozma_app::accept::{NewRun, accept};
@@ -169,6 +169,21 @@ async fn one_comment_is_edited_in_place_and_a_check_run_says_the_same() {
     answers::tell(&outside.world.app, run).await.unwrap();
     outside.waits(60).await;
     assert_eq!(outside.services.requests().len(), requests);
+}
+
+#[tokio::test]
+async fn where_there_is_a_dashboard_an_answer_links_to_the_page_of_its_run() {
+    let (mut outside, place) = Outside::github().await;
+    Arc::make_mut(&mut outside.world.app.settings).public_url = Some("https://oz.example.com".parse().unwrap());
+    let run = outside.asked(&place, Some("c0ffee")).await;
+    outside.lives(run).await;
+    let written = outside.services.written();
+    let page = format!("https://oz.example.com/#/run/{run}");
+    let last = |kind: &str| written.iter().rfind(|written| written.kind == kind).expect("said").body.clone();
+    assert_eq!(last("check")["details_url"], json!(page));
+    for text in [&last("comment")["body"], &last("check")["output"]["summary"]] {
+        assert!(text.as_str().unwrap().ends_with(&format!("Run [`{run}`]({page}), see `oz run get {run}`")), "{text}");
+    }
 }
 
 #[tokio::test]
