@@ -218,6 +218,12 @@ mod tests {
         check(&format!("oz run wait {RUN} {RUN}"), true);
         check("oz run wait", false);
         check("oz agents list", true);
+        check("oz agent", false);
+        check("oz agent create --name x --harness shell --env web --runner small --secret T", true);
+        check("oz agent update x --prompt y --remove-prompt", false);
+        check("oz runner create -n x --vcpus 2 --memory-gb 4 -c true", true);
+        check("oz run --agent x --runner y --env z --task true", true);
+        check("oz agent-process", true);
         check("oz environment create --name web --repo acme/web -c true --var A=B --secret T --network none", true);
         check("oz environment create --name web --var AB", false);
         check("oz automation create --name deploy --task true --env web --repo . --timeout 10m --paused", true);
@@ -253,7 +259,8 @@ mod tests {
         check("oz apply -f oz.yaml --set 'a/b'", false);
         check("oz export", true);
         check("oz export automation fix review", true);
-        check("oz export runner", false);
+        check("oz export runner", true);
+        check("oz export team", false);
         check("oz completions bash", true);
     }
 

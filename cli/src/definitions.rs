@@ -293,14 +293,16 @@ mod tests {
     fn every_example_of_the_documentation_is_as_the_schema_says() {
         let schema = jsonschema::validator_for(&ozma_api::definitions_schema()).unwrap();
         let examples = examples();
-        assert!(examples.len() >= 5, "{}", examples.len());
+        assert!(examples.len() >= 7, "{}", examples.len());
         for Document { place, value } in examples {
             let value = Value::Object(value);
             let wrong: Vec<String> = schema.iter_errors(&value).map(|err| err.to_string()).collect();
             assert!(wrong.is_empty(), "{place}: {wrong:?}\n{value}");
         }
         for wrong in [
-            json!({"kind": "runner", "name": "x"}),
+            json!({"kind": "team", "name": "x"}),
+            json!({"kind": "runner", "name": "x", "vcpu": 2}),
+            json!({"kind": "agent", "name": "x", "secrets": ["TOKEN"]}),
             json!({"kind": "webhook", "name": "x"}),
             json!({"kind": "webhook", "name": "x", "auth": {"mode": "token"}, "secret": "hush"}),
             json!({"kind": "automation", "name": "x", "run": {"promt": "x"}}),

@@ -48,7 +48,7 @@ async fn an_agent_sees_its_own_variables_and_no_others() {
         };
         let expected = format!(
             "OZ_CLAIM_TOKEN=token-once\nOZ_CONTROL_URL={url}\nOZ_EXECUTION_ID={execution}\nOZ_ISOLATION={isolation}\n\
-             OZ_WORKSPACE={workspace}\nPATH={PATH}\nagent\n"
+             OZ_WORKSPACE={workspace}\nPATH={PATH}\nagent-process\n"
         );
         assert_eq!(log, expected);
     }
