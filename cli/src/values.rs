@@ -1,10 +1,13 @@
 //! Values as people write and read them.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use ozma_domain::aws::{InvalidArn, SecretReference};
 use ozma_domain::id::{InvalidId, SecretName};
+
+use crate::exit::Failure;
 
 /// A length of time: `90s`, `10m`, `1h 30m`, or plain seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -81,6 +84,22 @@ pub(crate) fn bytes(bytes: u64) -> String {
 /// Dollars, with the digits that small amounts need.
 pub(crate) fn usd(amount: f64) -> String {
     if amount != 0.0 && amount < 0.1 { format!("${amount:.4}") } else { format!("${amount:.2}") }
+}
+
+/// Takes an item from a list. Removing what is not there is an error: it is a slip.
+pub(crate) fn take<T>(
+    list: &mut Vec<T>,
+    whose: &str,
+    item: &impl Display,
+    is_it: impl Fn(&T) -> bool,
+) -> Result<(), Failure> {
+    let at = list.iter().position(is_it);
+    list.remove(at.ok_or_else(|| does_not_have(whose, item))?);
+    Ok(())
+}
+
+pub(crate) fn does_not_have(whose: &str, item: &impl Display) -> Failure {
+    Failure::usage(format!("the {whose} does not have {item}"))
 }
 
 #[cfg(test)]

@@ -178,8 +178,7 @@ impl UpdateArgs {
         request.name = self.name;
         let mut secrets = if self.remove_all_secrets { Vec::new() } else { agent.secrets.clone() };
         for name in self.remove_secret {
-            let at = secrets.iter().position(|secret| secret.name == name);
-            secrets.remove(at.ok_or_else(|| Failure::usage(format!("the agent does not have {name}")))?);
+            values::take(&mut secrets, "agent", &name, |secret| secret.name == name)?;
         }
         for name in self.add_secret {
             if !secrets.iter().any(|secret| secret.name == name) {

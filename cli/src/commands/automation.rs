@@ -254,9 +254,7 @@ impl UpdateArgs {
         let config = run.config.get_or_insert_default();
         let repositories = config.repositories.get_or_insert_default();
         for url in &self.remove_repo {
-            let missing = || Failure::usage(format!("the automation does not have {url}"));
-            let at = repositories.iter().position(|existing| existing.url == *url).ok_or_else(missing)?;
-            repositories.remove(at);
+            values::take(repositories, "automation", url, |existing| existing.url == *url)?;
         }
         if self.remove_env {
             config.environment_id = None;

@@ -235,27 +235,24 @@ impl Fields {
 impl UpdateArgs {
     /// The removals first, so that one command can replace. Removing what is not there is an error: it is a slip.
     async fn apply(self, mut config: EnvironmentConfig) -> Result<EnvironmentConfig, Failure> {
-        let missing = |what: &dyn std::fmt::Display| Failure::usage(format!("the environment does not have {what}"));
         let repositories: &mut Vec<Repository> = config.repositories.get_or_insert_default();
         for url in &self.remove_repo {
-            let at = repositories.iter().position(|existing| existing.url == *url).ok_or_else(|| missing(url))?;
-            repositories.remove(at);
+            values::take(repositories, "environment", url, |existing| existing.url == *url)?;
         }
         let commands = config.setup_commands.get_or_insert_default();
         for command in &self.remove_setup_command {
-            let at = commands.iter().position(|existing| existing == command).ok_or_else(|| missing(command))?;
-            commands.remove(at);
+            values::take(commands, "environment", command, |existing| existing == command)?;
         }
         for name in &self.remove_var {
-            config.variables.get_or_insert_default().remove(name).ok_or_else(|| missing(name))?;
+            let missing = || values::does_not_have("environment", name);
+            config.variables.get_or_insert_default().remove(name).ok_or_else(missing)?;
         }
         let secrets = config.secrets.get_or_insert_default();
         for name in &self.remove_secret {
             if config.secret_references.get_or_insert_default().remove(name).is_some() {
                 continue;
             }
-            let at = secrets.iter().position(|existing| existing == name).ok_or_else(|| missing(name))?;
-            secrets.remove(at);
+            values::take(secrets, "environment", name, |existing| existing == name)?;
         }
         if self.remove_description {
             config.description = None;

@@ -142,9 +142,7 @@ impl UpdateArgs {
     fn apply(self, mut config: RunnerConfig) -> Result<RunnerConfig, Failure> {
         let commands = config.setup_commands.get_or_insert_default();
         for command in &self.remove_setup_command {
-            let at = commands.iter().position(|existing| existing == command);
-            let missing = || Failure::usage(format!("the runner does not have {command}"));
-            commands.remove(at.ok_or_else(missing)?);
+            values::take(commands, "runner", command, |existing| existing == command)?;
         }
         if self.remove_description {
             config.description = None;

@@ -10,7 +10,7 @@ use ozma_domain::named_agent::{NamedAgent, NamedAgentConfig};
 use ozma_domain::runner::{Runner, RunnerConfig};
 use ozma_domain::template::InvalidField;
 use ozma_domain::text::chain;
-use ozma_store::{Resource, Saved, StoreError, Written};
+use ozma_store::{Resource, Saved, StoreError, Stored, Written};
 
 use crate::App;
 use crate::needs::{self, Missing};
@@ -98,45 +98,47 @@ pub async fn create<R: Defined>(app: &App, team: &TeamId, config: R::Config) -> 
     saved(app.store.create_resource(&new).await?, new)
 }
 
+/// Every one of that kind that the team has, by name.
+pub async fn list<R: Resource>(app: &App, team: &TeamId) -> Result<Vec<Stored<R>>, StoreError> {
+    let mut all = app.store.resources::<R>(team).await?;
+    all.sort_by(|a, b| a.value.name().cmp(b.value.name()));
+    Ok(all)
+}
+
 /// By id or, where the text is no id of one there is, by name.
-pub async fn find<R: Defined>(app: &App, team: &TeamId, id_or_name: &str) -> Result<R, ResourceError> {
+pub async fn find<R: Defined>(app: &App, team: &TeamId, id_or_name: &str) -> Result<Stored<R>, ResourceError> {
     let unknown = || ResourceError::Unknown { kind: R::KIND, name: id_or_name.chars().take(80).collect() };
     if let Ok(uid) = id_or_name.parse::<R::Id>()
         && let Some(found) = app.store.resource::<R>(team, &uid).await?
     {
-        return Ok(found.value);
+        return Ok(found);
     }
     // Names are at most this long, and a key of a row is at most a KB.
     if id_or_name.is_empty() || id_or_name.len() > 400 {
         return Err(unknown());
     }
-    Ok(app.store.resource_named::<R>(team, id_or_name).await?.ok_or_else(unknown)?.value)
+    app.store.resource_named::<R>(team, id_or_name).await?.ok_or_else(unknown)
 }
 
-pub async fn update<R: Defined>(
-    app: &App,
-    team: &TeamId,
-    uid: &R::Id,
-    change: impl FnOnce(R::Config) -> R::Config,
-) -> Result<R, ResourceError> {
-    let old = app.store.resource::<R>(team, uid).await?.ok_or_else(|| unknown::<R>(uid))?;
-    let config = change(old.value.config().clone());
+/// Lost if it is not as it was read any more.
+pub async fn update<R: Defined>(app: &App, old: &Stored<R>, config: R::Config) -> Result<R, ResourceError> {
+    let team = old.value.team();
     check::<R>(app, team, &config).await?;
     let before = R::image(old.value.config());
     prepare(app, team, before, R::image(&config)).await?;
     let new = old.value.changed(config, app.now());
-    let saved = saved(app.store.update_resource(&old, &new).await?, new)?;
+    let saved = saved(app.store.update_resource(old, &new).await?, new)?;
     if R::image(saved.config()) != before {
         retire(app, team, before).await;
     }
     Ok(saved)
 }
 
-pub async fn delete<R: Defined>(app: &App, team: &TeamId, uid: &R::Id) -> Result<(), ResourceError> {
-    let old = app.store.resource::<R>(team, uid).await?.ok_or_else(|| unknown::<R>(uid))?;
-    match app.store.delete_resource(&old).await? {
+/// Lost if it is not as it was read any more.
+pub async fn delete<R: Defined>(app: &App, old: &Stored<R>) -> Result<(), ResourceError> {
+    match app.store.delete_resource(old).await? {
         Written::Now => {
-            retire(app, team, R::image(old.value.config())).await;
+            retire(app, old.value.team(), R::image(old.value.config())).await;
             Ok(())
         }
         Written::Lost => Err(ResourceError::Lost { kind: R::KIND }),
@@ -180,10 +182,6 @@ pub(crate) async fn retire(app: &App, team: &TeamId, image: Option<&str>) {
     if let Err(err) = retired.await {
         tracing::warn!(%team, image, error = %chain(&err), "an image's task definition was left over");
     }
-}
-
-fn unknown<R: Defined>(uid: &R::Id) -> ResourceError {
-    ResourceError::Unknown { kind: R::KIND, name: uid.as_ref().to_owned() }
 }
 
 fn saved<R: Defined>(saved: Saved, resource: R) -> Result<R, ResourceError> {

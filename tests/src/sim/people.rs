@@ -260,7 +260,11 @@ impl World {
                 let (team, environment) = (self.teams[team].id.clone(), self.teams[team].environment.clone());
                 self.spawn(async move {
                     let ask = || format!("deletes the environment of {team}");
-                    insist(&core, ask, || resources::delete::<Environment>(&app, &team, &environment)).await;
+                    let delete = || async {
+                        let found = resources::find::<Environment>(&app, &team, environment.as_str()).await?;
+                        resources::delete(&app, &found).await
+                    };
+                    insist(&core, ask, delete).await;
                 });
             }
         }

@@ -321,7 +321,8 @@ async fn a_missing_secret_or_environment_fails_the_run_before_it_starts() {
         "the environment web needs the secret TOKEN, which does not exist; create it with: oz secret create TOKEN"
     );
     let lacks_environment = accept(&world.app, new()).await.unwrap().run_id;
-    resources::delete::<Environment>(&world.app, &world.team, &environment.uid).await.unwrap();
+    let found = resources::find::<Environment>(&world.app, &world.team, environment.uid.as_str()).await.unwrap();
+    resources::delete(&world.app, &found).await.unwrap();
     world.drain().await;
     assert_eq!(world.state(lacks_environment).await, "FAILED");
     assert_eq!(world.launcher.launches(), []);

@@ -185,7 +185,8 @@ async fn why_there_is_no_run_is_told_and_the_next_time_is_planned() {
     let mut config = config("rate(10 minutes)", allowing());
     config.template.environment = Some(web.clone());
     let schedule = schedules::create(&world.app, &world.team, "ada", config).await.unwrap();
-    resources::delete::<Environment>(&world.app, &world.team, &web).await.unwrap();
+    let found = resources::find::<Environment>(&world.app, &world.team, web.as_str()).await.unwrap();
+    resources::delete(&world.app, &found).await.unwrap();
     world.clock.forward(minutes(10));
     world.drain().await;
     let now = read(&world, &schedule).await;

@@ -224,9 +224,8 @@ async fn an_environment_that_is_gone_is_told_and_started_with_when_it_is_replace
     let mut config = config("deploy");
     config.template.environment = Some(web.uid.clone());
     let automation = automations::create(&world.app, &world.team, config.clone()).await.unwrap();
-    ozma_app::resources::delete::<ozma_domain::environment::Environment>(&world.app, &world.team, &web.uid)
-        .await
-        .unwrap();
+    let web = world.app.store.environment(&world.team, &web.uid).await.unwrap().unwrap();
+    ozma_app::resources::delete(&world.app, &web).await.unwrap();
     delivery(&world, &automation, "msg_1").check("409 environment_missing").await;
     config.template.environment = None;
     automations::update(&world.app, &world.team, "deploy", config).await.unwrap();

@@ -2,7 +2,7 @@
 
 use ozma_app::accept::{AcceptError, NewRun, accept};
 use ozma_app::ports::Vault;
-use ozma_app::resources::{self, ResourceError};
+use ozma_app::resources::{self, Defined, ResourceError};
 use ozma_domain::delivery::EventSnapshot;
 use ozma_domain::environment::{Environment, EnvironmentConfig};
 use ozma_domain::id::{AgentId, EnvironmentId, RunId, RunnerId, SecretName};
@@ -10,6 +10,7 @@ use ozma_domain::named_agent::{NamedAgent, NamedAgentConfig};
 use ozma_domain::plan::Size;
 use ozma_domain::protocol::Assignment;
 use ozma_domain::runner::{Runner, RunnerConfig, Shape};
+use ozma_store::Stored;
 use ozma_tests::world::World;
 use serde_json::json;
 
@@ -27,6 +28,11 @@ async fn environment(world: &World, config: EnvironmentConfig) -> EnvironmentId 
 
 async fn agent(world: &World, config: NamedAgentConfig) -> AgentId {
     resources::create::<NamedAgent>(&world.app, &world.team, config).await.expect("an agent").uid
+}
+
+/// As it is now.
+async fn read<R: Defined>(world: &World, uid: &R::Id) -> Stored<R> {
+    resources::find(&world.app, &world.team, uid.as_ref()).await.expect("it is there")
 }
 
 fn secret(name: &str) -> SecretName {
@@ -130,8 +136,8 @@ async fn a_run_keeps_the_runner_and_the_agent_that_it_was_accepted_with() {
     let agent = agent(&world, config).await;
     let new = || NewRun { agent: Some(agent.clone()), ..world.new_run("true") };
     let run = accept(&world.app, new()).await.unwrap().run_id;
-    resources::delete::<NamedAgent>(&world.app, &world.team, &agent).await.unwrap();
-    resources::delete::<Runner>(&world.app, &world.team, &runner).await.unwrap();
+    resources::delete(&world.app, &read::<NamedAgent>(&world, &agent).await).await.unwrap();
+    resources::delete(&world.app, &read::<Runner>(&world, &runner).await).await.unwrap();
     world.drain().await;
     let assignment = world.agent(run).await.claim(&world).await.ok().unwrap();
     assert_eq!(assignment.setup_commands, ["apt-get update", "npm ci"]);
@@ -195,11 +201,11 @@ async fn an_image_is_made_ready_once_and_retired_when_nothing_names_it_any_more(
     let web =
         environment(&world, EnvironmentConfig { name: "web".to_owned(), docker_image, ..Default::default() }).await;
     let (app, team) = (&world.app, &world.team);
-    resources::update::<Runner>(app, team, &small, |_| image("small", Some("node:22"))).await.unwrap();
+    resources::update(app, &read::<Runner>(&world, &small).await, image("small", Some("node:22"))).await.unwrap();
     assert!(world.launcher.retired().is_empty(), "the environment needs it");
-    resources::delete::<Environment>(app, team, &web).await.unwrap();
+    resources::delete(app, &read::<Environment>(&world, &web).await).await.unwrap();
     assert_eq!(world.launcher.retired(), ["debian:12"]);
-    resources::update::<Runner>(app, team, &small, |_| image("small", None)).await.unwrap();
+    resources::update(app, &read::<Runner>(&world, &small).await, image("small", None)).await.unwrap();
     assert_eq!(world.launcher.retired(), ["debian:12", "node:22"]);
 
     world.launcher.refuse("there is no such image");
@@ -218,14 +224,20 @@ async fn a_name_is_one_of_its_kind_and_what_is_named_is_there() {
     let taken = resources::create::<NamedAgent>(app, team, named("it")).await.expect_err("refused");
     assert_eq!(taken.to_string(), "another agent is named \"it\" already; choose another name or update that one");
     let second = agent(&world, named("other")).await;
-    let taken = resources::update::<NamedAgent>(app, team, &second, |_| named("it")).await.expect_err("refused");
+    let taken =
+        resources::update(app, &read::<NamedAgent>(&world, &second).await, named("it")).await.expect_err("refused");
     assert!(matches!(taken, ResourceError::NameTaken { .. }), "{taken:?}");
+    // Nothing is written over what somebody else has changed meanwhile.
+    let stale = read::<NamedAgent>(&world, &first).await;
+    resources::update(app, &stale, named("it")).await.unwrap();
+    let lost = resources::update(app, &stale, named("theirs")).await.expect_err("refused");
+    assert!(matches!(lost, ResourceError::Lost { .. }), "{lost:?}");
     // A name that was given up is free.
-    resources::update::<NamedAgent>(app, team, &first, |_| named("first")).await.unwrap();
-    resources::update::<NamedAgent>(app, team, &second, |_| named("it")).await.unwrap();
-    let found: NamedAgent = resources::find(app, team, "it").await.unwrap();
-    assert_eq!(found.uid, second);
-    assert_eq!(resources::find::<NamedAgent>(app, team, first.as_str()).await.unwrap().config.name, "first");
+    resources::update(app, &read::<NamedAgent>(&world, &first).await, named("first")).await.unwrap();
+    resources::update(app, &read::<NamedAgent>(&world, &second).await, named("it")).await.unwrap();
+    let found = resources::find::<NamedAgent>(app, team, "it").await.unwrap();
+    assert_eq!(found.value.uid, second);
+    assert_eq!(resources::find::<NamedAgent>(app, team, first.as_str()).await.unwrap().value.config.name, "first");
     let unknown = resources::find::<NamedAgent>(app, team, "nobody").await.expect_err("unknown");
     assert_eq!(unknown.to_string(), "there is no agent nobody");
 

@@ -45,11 +45,9 @@ pub(crate) async fn list(
         Some("name") => true,
         Some(other) => return Err(ApiError::invalid("sort_by", format!("\"{other}\" is not name or last_updated"))),
     };
-    let stored = app.store.resources::<domain::Environment>(&caller.team).await?;
+    let stored = resources::list::<domain::Environment>(&app, &caller.team).await?;
     let mut all: Vec<domain::Environment> = stored.into_iter().map(|stored| stored.value).collect();
-    if by_name {
-        all.sort_by(|a, b| a.config.name.cmp(&b.config.name));
-    } else {
+    if !by_name {
         all.sort_by_key(|environment| std::cmp::Reverse(environment.last_updated));
     }
     let latest = if all.is_empty() { Vec::new() } else { latest_runs(&app, &caller.team).await? };
@@ -88,7 +86,7 @@ pub(crate) async fn get(
     caller: Caller,
     Path(uid): Path<String>,
 ) -> Result<Json<Environment>, ApiError> {
-    let environment = resources::find(&app, &caller.team, &uid).await?;
+    let environment = resources::find(&app, &caller.team, &uid).await?.value;
     Ok(Json(answer(environment, &latest_runs(&app, &caller.team).await?)))
 }
 
@@ -109,8 +107,8 @@ pub(crate) async fn update(
     body: Body<EnvironmentConfig>,
 ) -> Result<Json<Environment>, ApiError> {
     let new = config(body.value)?;
-    let found: domain::Environment = resources::find(&app, &caller.team, &uid).await?;
-    let environment = resources::update(&app, &caller.team, &found.uid, |_| new).await?;
+    let found = resources::find(&app, &caller.team, &uid).await?;
+    let environment = resources::update(&app, &found, new).await?;
     Ok(Json(answer(environment, &latest_runs(&app, &caller.team).await?)))
 }
 
@@ -128,8 +126,8 @@ pub(crate) async fn delete(
     caller: Caller,
     Path(uid): Path<String>,
 ) -> Result<Json<Deleted>, ApiError> {
-    let found: domain::Environment = resources::find(&app, &caller.team, &uid).await?;
-    resources::delete::<domain::Environment>(&app, &caller.team, &found.uid).await?;
+    let found = resources::find::<domain::Environment>(&app, &caller.team, &uid).await?;
+    resources::delete(&app, &found).await?;
     Ok(Json(Deleted { success: true }))
 }
 

@@ -29,10 +29,8 @@ use crate::wire::{Harness, Identity, IdentityList, IdentityRequest, Memory, Prob
     tag = "identities"
 )]
 pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<IdentityList>, ApiError> {
-    let stored = app.store.resources::<NamedAgent>(&caller.team).await?;
-    let mut agents: Vec<NamedAgent> = stored.into_iter().map(|stored| stored.value).collect();
-    agents.sort_by(|a, b| a.config.name.cmp(&b.config.name));
-    Ok(Json(IdentityList { agents: agents.into_iter().map(answer).collect() }))
+    let agents = resources::list(&app, &caller.team).await?;
+    Ok(Json(IdentityList { agents: agents.into_iter().map(|stored| answer(stored.value)).collect() }))
 }
 
 /// Creates a named agent. Its name must be new to the team.
@@ -67,7 +65,7 @@ pub(crate) async fn get(
     caller: Caller,
     Path(uid): Path<String>,
 ) -> Result<Json<Identity>, ApiError> {
-    Ok(Json(answer(resources::find(&app, &caller.team, &uid).await?)))
+    Ok(Json(answer(resources::find(&app, &caller.team, &uid).await?.value)))
 }
 
 /// Changes a named agent: what is absent stays as it is. A run that was accepted before keeps what it was accepted with.
@@ -89,10 +87,9 @@ pub(crate) async fn update(
     if body.value.factory_uid.is_some() {
         return Err(ApiError::invalid("factory_uid", "set when an agent is created, and not after"));
     }
-    let found: NamedAgent = resources::find(&app, &caller.team, &uid).await?;
-    let new = config(over(body.value, request_of(found.config)))?;
-    let agent: NamedAgent = resources::update(&app, &caller.team, &found.uid, |_| new).await?;
-    Ok(Json(answer(agent)))
+    let found = resources::find::<NamedAgent>(&app, &caller.team, &uid).await?;
+    let new = config(over(body.value, request_of(found.value.config.clone())))?;
+    Ok(Json(answer(resources::update(&app, &found, new).await?)))
 }
 
 /// Deletes a named agent. Runs of it that were accepted before go on; schedules and automations of it start none any more.
@@ -109,8 +106,8 @@ pub(crate) async fn delete(
     caller: Caller,
     Path(uid): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    let found: NamedAgent = resources::find(&app, &caller.team, &uid).await?;
-    resources::delete::<NamedAgent>(&app, &caller.team, &found.uid).await?;
+    let found = resources::find::<NamedAgent>(&app, &caller.team, &uid).await?;
+    resources::delete(&app, &found).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -26,10 +26,8 @@ use crate::wire::{Deleted, Problem, Runner, RunnerConfig, RunnerList};
     tag = "runners"
 )]
 pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<RunnerList>, ApiError> {
-    let stored = app.store.resources::<domain::Runner>(&caller.team).await?;
-    let mut runners: Vec<domain::Runner> = stored.into_iter().map(|stored| stored.value).collect();
-    runners.sort_by(|a, b| a.config.name.cmp(&b.config.name));
-    Ok(Json(RunnerList { runners: runners.into_iter().map(answer).collect() }))
+    let runners = resources::list(&app, &caller.team).await?;
+    Ok(Json(RunnerList { runners: runners.into_iter().map(|stored| answer(stored.value)).collect() }))
 }
 
 /// Creates a runner. Its name must be new to the team.
@@ -64,7 +62,7 @@ pub(crate) async fn get(
     caller: Caller,
     Path(uid): Path<String>,
 ) -> Result<Json<Runner>, ApiError> {
-    Ok(Json(answer(resources::find(&app, &caller.team, &uid).await?)))
+    Ok(Json(answer(resources::find(&app, &caller.team, &uid).await?.value)))
 }
 
 /// Replaces a runner's configuration. A run that was accepted before keeps the one it was accepted with.
@@ -84,9 +82,8 @@ pub(crate) async fn update(
     body: Body<RunnerConfig>,
 ) -> Result<Json<Runner>, ApiError> {
     let new = config(body.value)?;
-    let found: domain::Runner = resources::find(&app, &caller.team, &uid).await?;
-    let runner: domain::Runner = resources::update(&app, &caller.team, &found.uid, |_| new).await?;
-    Ok(Json(answer(runner)))
+    let found = resources::find(&app, &caller.team, &uid).await?;
+    Ok(Json(answer(resources::update(&app, &found, new).await?)))
 }
 
 /// Deletes a runner. Runs that were accepted before keep it.
@@ -103,8 +100,8 @@ pub(crate) async fn delete(
     caller: Caller,
     Path(uid): Path<String>,
 ) -> Result<Json<Deleted>, ApiError> {
-    let found: domain::Runner = resources::find(&app, &caller.team, &uid).await?;
-    resources::delete::<domain::Runner>(&app, &caller.team, &found.uid).await?;
+    let found = resources::find::<domain::Runner>(&app, &caller.team, &uid).await?;
+    resources::delete(&app, &found).await?;
     Ok(Json(Deleted { success: true }))
 }
 

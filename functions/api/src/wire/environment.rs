@@ -39,8 +39,8 @@ pub struct Environment {
 /// What a user sets. It is the body of `POST /agent/environments`, where `name` is required, and of
 /// `PUT /agent/environments/{uid}`, which replaces the whole.
 ///
-/// `repositories`, `variables`, `secrets`, `network`, `capacity`, `secret_references` and `default_runner_uid` are this API's own. `github_repos` is taken as repositories on
-/// GitHub and answered for those; `repositories` always has all.
+/// `repositories`, `variables`, `secrets`, `network`, `capacity`, `secret_references` and `default_runner_uid` are this API's
+/// own. `github_repos` is taken as repositories on GitHub and answered for those; `repositories` always has all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct EnvironmentConfig {

@@ -8,6 +8,7 @@ use ozma_domain::runner::Runner;
 use ozma_store::{Resource, SavedAutomation, SavedSchedule, SavedSubscription, SavedWebhook, StoreError, Stored};
 
 use crate::App;
+use crate::resources;
 
 /// As read, and with the ids of what is defined and is not there yet.
 #[derive(Clone, Debug)]
@@ -35,9 +36,9 @@ struct Known {
 impl Present {
     /// Each kind by name.
     pub(super) async fn read(app: &App, team: &TeamId) -> Result<Self, StoreError> {
-        let runners = by_name(app.store.resources::<Runner>(team).await?);
-        let environments = by_name(app.store.resources::<Environment>(team).await?);
-        let agents = by_name(app.store.resources::<NamedAgent>(team).await?);
+        let runners = resources::list::<Runner>(app, team).await?;
+        let environments = resources::list::<Environment>(app, team).await?;
+        let agents = resources::list::<NamedAgent>(app, team).await?;
         let webhooks = app.store.webhooks(team).await?;
         let automations = app.store.automations(team).await?;
         let mut schedules = app.store.schedules(team, usize::MAX).await?;
@@ -107,11 +108,6 @@ impl Present {
             }
         }
     }
-}
-
-fn by_name<R: Resource>(mut rows: Vec<Stored<R>>) -> Vec<Stored<R>> {
-    rows.sort_by(|a, b| a.value.name().cmp(b.value.name()));
-    rows
 }
 
 fn known<R: Resource>(rows: &[Stored<R>]) -> impl Iterator<Item = Known> {
