@@ -12,7 +12,7 @@ use ozma_domain::error_code::ErrorCode;
 use ozma_domain::id::TeamId;
 use ozma_store::RunPair;
 
-use super::new_run::id;
+use super::fields::id;
 use super::run_item::scope;
 use crate::auth::Caller;
 use crate::body::Body;

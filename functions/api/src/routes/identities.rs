@@ -13,7 +13,7 @@ use ozma_domain::harness::HarnessKind;
 use ozma_domain::named_agent::{NamedAgent, NamedAgentConfig};
 use serde_json::{Map, Value};
 
-use super::new_run::{available, check_mcp_servers, check_strategy, id};
+use super::fields::{available, check_mcp_servers, check_strategy, id};
 use crate::auth::Caller;
 use crate::body::Body;
 use crate::error::ApiError;

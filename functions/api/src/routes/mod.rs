@@ -6,6 +6,7 @@ pub(crate) mod automations;
 pub(crate) mod definitions;
 pub(crate) mod deliveries;
 pub(crate) mod environments;
+pub(crate) mod fields;
 pub(crate) mod health;
 pub(crate) mod identities;
 pub(crate) mod new_run;

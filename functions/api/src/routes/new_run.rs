@@ -1,14 +1,10 @@
 //! From the body of a create request to what the use case takes: each refusal names its field.
 
-use std::collections::BTreeMap;
-use std::str::FromStr;
-
 use axum::http::HeaderMap;
 use ozma_app::App;
 use ozma_app::accept::{Idempotency, NewRun};
 use ozma_domain::audit::digest;
 use ozma_domain::error_code::ErrorCode;
-use ozma_domain::harness::HarnessKind;
 use ozma_domain::id::{AgentId, TeamId};
 use ozma_domain::limits;
 use ozma_domain::named_agent::NamedAgent;
@@ -17,10 +13,11 @@ use ozma_domain::run::RunSource;
 use ozma_domain::template::{RunTemplate, check_metadata, check_prompt};
 use serde_json::Value;
 
+use super::fields::{available, check_mcp_servers, check_mode, check_strategy, id};
 use crate::auth::Caller;
 use crate::body::Body;
 use crate::error::ApiError;
-use crate::wire::{AgentConfig, CreateRunRequest, Harness, McpServer};
+use crate::wire::{AgentConfig, CreateRunRequest, Harness};
 
 const HARNESS: &str = "config.harness.type";
 
@@ -120,17 +117,6 @@ fn refuse_what_is_not_there(request: &CreateRunRequest) -> Result<(), ApiError> 
     check_mode(request.mode.as_deref())
 }
 
-pub(crate) fn check_mode(mode: Option<&str>) -> Result<(), ApiError> {
-    match mode {
-        None | Some("normal") => Ok(()),
-        Some("plan" | "orchestrate") => {
-            let detail = "mode: modes other than normal are not supported by this version";
-            Err(ApiError::new(ErrorCode::OperationNotSupported, detail))
-        }
-        Some(other) => Err(ApiError::invalid("mode", format!("\"{other}\" is not normal, plan or orchestrate"))),
-    }
-}
-
 fn check_config(config: &AgentConfig) -> Result<(), ApiError> {
     if config.idle_timeout_minutes.is_some_and(|minutes| !(1..=60).contains(&minutes)) {
         return Err(ApiError::invalid("config.idle_timeout_minutes", "from 1 to 60"));
@@ -146,44 +132,8 @@ fn check_config(config: &AgentConfig) -> Result<(), ApiError> {
     Ok(())
 }
 
-pub(crate) fn check_strategy(field: &str, strategy: Option<&str>) -> Result<(), ApiError> {
-    match strategy {
-        None | Some("CREATOR" | "EXECUTOR") => Ok(()),
-        Some(other) => Err(ApiError::invalid(field, format!("\"{other}\" is not CREATOR or EXECUTOR"))),
-    }
-}
-
-pub(crate) fn check_mcp_servers(field: &str, servers: Option<&BTreeMap<String, McpServer>>) -> Result<(), ApiError> {
-    for (name, server) in servers.into_iter().flatten() {
-        let given = [&server.warp_id, &server.command, &server.url].into_iter().flatten().count();
-        if given != 1 {
-            let reason = "needs exactly one of warp_id, command and url";
-            return Err(ApiError::invalid(&format!("{field}.{name}"), reason));
-        }
-    }
-    Ok(())
-}
-
-/// The id that a text is, if it says something.
-pub(crate) fn id<T: FromStr<Err: std::fmt::Display>>(field: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
-    match text {
-        None | Some("") => Ok(None),
-        Some(text) => text.parse().map(Some).map_err(|err| ApiError::invalid(field, err)),
-    }
-}
-
 fn harness_of(config: &AgentConfig) -> Option<&str> {
     config.harness.as_ref()?.kind.as_deref().filter(|kind| !kind.is_empty())
-}
-
-/// A harness that this version can run.
-pub(crate) fn available(field: &str, name: &str) -> Result<HarnessKind, ApiError> {
-    let kind: HarnessKind = name.parse().map_err(|err| ApiError::invalid(field, err))?;
-    if kind.is_available() {
-        return Ok(kind);
-    }
-    let detail = format!("{field}: the harness {name} is not available in this version; use \"shell\"");
-    Err(ApiError::new(ErrorCode::OperationNotSupported, detail))
 }
 
 fn idempotency(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotency>, ApiError> {

@@ -20,7 +20,8 @@ use ozma_domain::run::Prompt;
 use ozma_store::RunPair;
 use serde_json::{Value, json};
 
-use super::new_run::{check_mode, new_run, with_harness};
+use super::fields::check_mode;
+use super::new_run::{new_run, with_harness};
 use super::run_item::{Pricing, answer, run_item};
 use super::run_query::listing;
 use crate::auth::Caller;
